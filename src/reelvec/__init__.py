@@ -1,0 +1,26 @@
+"""reelvec: self-supervised learning on video. Heavy imports wait until a name is used."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_VERBS = {
+    "index": "reelvec.data.index",
+    "pretrain": "reelvec.verbs.pretrain",
+    "evaluate": "reelvec.evals",
+    "load_encoder": "reelvec.backbones",
+    "embed": "reelvec.embeddings",
+    "search": "reelvec.embeddings",
+    "ReelvecError": "reelvec.core",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VERBS:
+        return getattr(import_module(_VERBS[name]), name)
+    raise AttributeError(f"module 'reelvec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*_VERBS, "__version__"]

@@ -1,0 +1,58 @@
+"""What a method is handed: the clips of a batch of videos, and what was drawn to get them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reelvec.core.needs import Stream
+from reelvec.core.shapes import Float, Int, Shaped
+
+
+@dataclass(frozen=True)
+class Clips:
+    """One stream of a batch. Videos of different shapes share a tensor: the rest is zeros at the right and bottom."""
+
+    frames: Shaped[Tensor, "b n c t h w"]
+    size: Int[Tensor, "b 2"]
+    """height and width of the part of each video's frames that is picture"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`b` videos, `n` clips of each, every stream over the same times."""
+
+    streams: dict[Stream, Clips]
+    numbers: Int[Tensor, "b"]
+    """running number of each sample in the run (epoch x videos + position): what random draws hang on"""
+    rows: Int[Tensor, "b"]
+    """row of each video in the index (after a replacement: of the video that was really read)"""
+    start_seconds: Float[Tensor, "b n"]
+    """where each clip starts in its video"""
+    span_seconds: Float[Tensor, "b"]
+    """time from a clip's first frame to the end of its last frame's step"""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def clip(self, stream: Stream, i: int) -> Clips:
+        """Return clip i of every video as a `Clips` with n = 1."""
+        clips = self.streams[stream]
+        return Clips(clips.frames[:, i : i + 1], clips.size)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+        """Move the pictures and all that was drawn to a device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        streams = {name: Clips(move(c.frames), move(c.size)) for name, c in self.streams.items()}
+        moved: dict[str, Any] = {
+            name: move(getattr(self, name)) for name in ("numbers", "rows", "start_seconds", "span_seconds")
+        }
+        return replace(self, streams=streams, **moved)
+
+    def pin(self) -> "Batch":
+        """Put the pictures into pinned memory, for copies that run beside the computation."""
+        return replace(self, streams={s: Clips(c.frames.pin_memory(), c.size) for s, c in self.streams.items()})

@@ -1,0 +1,70 @@
+"""What a method or an encoder needs from a video, declared before anything is decoded."""
+
+from enum import StrEnum
+from typing import Literal
+
+from reelvec.core.config import Config
+
+
+class Stream(StrEnum):
+    """What can be read from a video file."""
+
+    RGB = "rgb"
+    """uint8, 3 channels"""
+    FLOW = "flow"
+    """float16, 2 channels (u right, v down): pixels of the delivered frame per native frame interval"""
+    FLOW_EDGES = "flow_edges"
+    """uint8, 1 channel: edges of the flow, 255 at the clamp (`modist.md` formulas A and B)"""
+    MOTION_VECTORS = "motion_vectors"
+    """float16, 2 channels, an eighth of the delivered frame's size: the codec's vectors as flow, in its pixels"""
+
+
+FlowSource = Literal["dis", "codec"]
+"""DIS: OpenCV's dense inverse search. Codec: motion vectors of the file, nearly free, H.264 and MPEG-4 only."""
+
+
+class StreamNeed(Config):
+    """One stream of a clip: `frames` frames, `stride` apart.
+
+    The stride is counted in frames at `Needs.frames_per_second` (or at the file's own rate where that is None).
+    """
+
+    stream: Stream
+    frames: int
+    stride: int
+    source: FlowSource = "dis"
+    """where flow comes from; read by `flow` and `flow_edges` alone"""
+    formula: Literal["a", "b"] = "a"
+    """flow edges: Sobel of the flow's magnitude (a) or of its components (b)"""
+    clamp: float = 10.0
+    """flow edges: the value that becomes 255, in pixels at a short side of 256"""
+
+
+class Times(Config):
+    """The rule for the start times of the clips of one video. The rules are in `reelvec.data.clips`."""
+
+    rule: Literal["anywhere", "near", "apart", "decreasing", "same", "sequence", "spread"] = "anywhere"
+    min_seconds: float = 0.0
+    """near, apart: smallest distance of two starts. sequence: gap between the end of one and the start of the next"""
+    max_seconds: float = float("inf")
+    """near: largest distance of two starts"""
+    power: float = 1.0
+    """decreasing: CVRL's p; 1 is linear"""
+
+
+class Needs(Config):
+    """All that is decoded for one video of a batch: `clips` clips, each with every stream over the same span."""
+
+    streams: tuple[StreamNeed, ...]
+    clips: int = 2
+    times: Times = Times()
+    frames_per_second: float | None = None
+    """the rate at which strides are counted; None: the file's own"""
+    short_side: int = 128
+    """frames are delivered with this short side"""
+    fit: Literal["keep", "square"] = "keep"
+    """keep the aspect ratio, or squeeze the frame into a square"""
+
+    def need(self, stream: Stream) -> StreamNeed:
+        """Return the entry of that stream; KeyError if it is not asked for."""
+        return {need.stream: need for need in self.streams}[stream]
