@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from reelvec.core import config
 from reelvec.core.batch import Batch
-from reelvec.core.config import Config
 from reelvec.core.encoder import Encoder, EncoderCard
 from reelvec.core.needs import Needs
 from reelvec.core.progress import Progress
@@ -20,9 +20,11 @@ class Method(nn.Module, ABC):
     and its only source of randomness, so that a step is a function of (weights, buffers, batch, at).
     """
 
+    Config: ClassVar[type[config.Config]]
+    """the type of its settings; its defaults are the paper's"""
     accumulates: ClassVar[bool]
     """whether k small batches with summed gradients equal the method on one large batch, but for what a queue holds"""
-    config: Config
+    config: config.Config
 
     @abstractmethod
     def needs(self) -> Needs:

@@ -10,14 +10,14 @@ from typing import Any
 from reelvec.core.errors import ReelvecError
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file or folder under a temporary name and rename it, so that `path` is either absent, old or complete.
 
     A full disk ends in a ReelvecError and leaves what was there before untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         if path.is_dir():
             shutil.rmtree(path)
@@ -25,8 +25,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         _remove(part)
         raise ReelvecError(
-            f"save {path}", f"the system says: {error.strerror or error}", "free some space or choose another out=FOLDER, "
-            "then run the same command again: it goes on from the last good step"
+            f"save {path}",
+            f"the system says: {error.strerror or error}",
+            "free some space or choose another out=FOLDER, then run the same command again: it goes on from the last good step",
         ) from error
     except BaseException:
         _remove(part)
@@ -36,13 +37,13 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all."""
-    write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2) + "\n") and None)
+    write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2) + "\n"))
 
 
 class RunFolder:

@@ -1,0 +1,49 @@
+# Needs Python 3.11 or newer and make, nothing else: no system FFmpeg, no GPU.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+TEST_WORKERS ?= 2
+CONSTRAINTS ?= constraints.txt
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+INSTALLED_DEV := .venv/installed-dev
+
+# one thread for each process: the sums are then the same on every machine, and test processes do not fight for cores
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test test-slow clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv and install reelvec with the tested versions
+
+install-dev: $(INSTALLED_DEV) ## the same, with what the tests and checks need
+
+demo: install ## make videos, train two methods on them, compare, search (minutes, on a CPU)
+	$(BIN)/reelvec demo
+
+test: install-dev ## lint, format, types, import contract and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(RUN_TESTS)
+
+test-slow: install-dev ## the tests that take minutes
+	$(RUN_TESTS) -m slow
+
+clean: ## remove what these targets made; runs/ and your own folders stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): .venv/pyvenv.cfg pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable .
+	touch $@
+
+$(INSTALLED_DEV): .venv/pyvenv.cfg pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@

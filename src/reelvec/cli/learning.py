@@ -1,0 +1,106 @@
+"""Commands that learn and judge: pretrain, evaluate."""
+
+from typing import Annotated, Any
+
+import typer
+
+from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+
+
+def pretrain(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VIDEOS [KEY=VALUE]...", help="A folder, a glob, a CSV or an index.parquet; then settings."),
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", "-m", help="One of `reelvec methods`.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine, a GPU each.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Learn an encoder from unlabelled videos.
+
+    [bold]Examples[/bold]
+
+      reelvec pretrain videos/ --method modist out=runs/a
+
+      reelvec pretrain videos/ -m modist encoder=tiny steps=150 batch=32 seed=0
+
+      reelvec pretrain videos/ --recipe cvrl-gpu optimiser.lr=0.1 --devices 4
+
+      reelvec pretrain 'clips/*.mp4' --recipe mine.yaml
+
+    A key is a setting of the run (steps, epochs, batch, seed, out, workers,
+    precision, optimiser.lr, ...) or one of the method (encoder, frames,
+    stride, size, ...); a misspelt one is refused with the nearest that exist.
+    The run folder keeps all of them in config.yaml. The same command again
+    goes on where the run stopped.
+    """
+    from reelvec.cli.live import RunView
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import run_table
+    from reelvec.verbs.pretrain import pretrain as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths[:1] if len(paths) > 1 else paths, ["VIDEOS"], "pretrain")
+    videos: Any = paths[0] if len(paths) == 1 else paths
+    with only_results_on_stdout(as_json), RunView(talk(), silent=as_json) as view:
+        summary = verb(videos, method=method, recipe=recipe, settings=settings, devices=devices, on_event=view)
+    show(summary, run_table, as_json)
+
+
+def evaluate(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", "-l", help="A folder with one sub-folder a class, or a CSV.", show_default=False),
+    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="CSV: the column of paths.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="CSV: the column of labels.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="CSV: the column that says train or test.")] = None,
+    group_column: Annotated[str | None, typer.Option(help="CSV: videos of one group stay on one side.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an encoder on labelled videos, beside plain baselines.
+
+    [bold]Examples[/bold]
+
+      reelvec evaluate runs/a --labels labelled/
+
+      reelvec evaluate runs/a --labels my.csv --label-column action
+
+      reelvec evaluate runs/a --labels my.csv tasks=knn,linear clips=2
+
+    The rows "untrained", "pixels" and "colours" are always there: what the
+    encoder adds is what it has over them.
+    """
+    from reelvec.cli.live import counting
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import evaluation_table
+    from reelvec.core import ReelvecError
+    from reelvec.evals import evaluate as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths, ["RUN"], "evaluate")
+    if labels is None:
+        raise ReelvecError(
+            f"evaluate {paths[0]}", "no labels", "add --labels FOLDER (a sub-folder for each class) or --labels FILE.csv"
+        )
+    columns = {
+        name: value
+        for name, value in (
+            ("path_column", path_column),
+            ("label_column", label_column),
+            ("split_column", split_column),
+            ("group_column", group_column),
+        )
+        if value is not None
+    }
+    arguments = keyword_arguments(verb, settings, taken=("run", "labels", *columns))
+    with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
+        result = verb(paths[0], labels, **columns, **arguments, on_progress=on_progress)
+    show(result, evaluation_table, as_json)

@@ -1,0 +1,146 @@
+"""Results as tables for people. Each function draws what one command's `--json` prints."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reelvec.cli.live import VERDICT_COLOURS
+
+_DOCTOR_COLOURS = {"good": "green", "note": "yellow", "problem": "bold red"}
+
+
+def facts_table(facts: Mapping[str, Any]) -> Table:
+    """Draw names and values, a line each."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), Text(_words(value)))
+    return table
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_words(inner) for inner in value) or "none"
+    return str(value)
+
+
+def index_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw what `reelvec index` found, and every file that is not usable."""
+    facts = facts_table({name: value for name, value in result.items() if name != "bad"})
+    return _with_files(facts, result["bad"])
+
+
+def embedding_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw what `reelvec embed` wrote, and every file it left out."""
+    facts = facts_table({name: value for name, value in result.items() if name != "left_out"})
+    return _with_files(facts, result["left_out"])
+
+
+def run_table(summary: Mapping[str, Any]) -> RenderableType:
+    """Draw how a run ended, and which files it left out."""
+    facts = facts_table(
+        {
+            "run": summary["run"],
+            "method": summary["method"],
+            "steps": summary["steps"],
+            "losses": summary["losses"],
+            "clips per second": summary["clips_per_second"],
+            "waiting for data": f"{summary['waiting_share']:.0%}",
+            "encoders": summary["encoders"],
+        }
+    )
+    facts.add_row("verdict", Text(summary["verdict"], style=VERDICT_COLOURS.get(summary["verdict"], "bold")))
+    return _with_files(facts, summary["quarantined"])
+
+
+def _with_files(facts: Table, files: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Add the files that were left out, each with its reason."""
+    if not files:
+        return facts
+    table = Table(f"left out: {len(files)}", "why", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for row in files:
+        table.add_row(Text(row["path"]), Text(row["reason"]))
+    return Group(facts, table)
+
+
+def search_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Draw the nearest clips, nearest first."""
+    table = Table("rank", "similarity", "seconds", "path")
+    for row in found:
+        seconds = f"{row['start_seconds']:.1f} - {row['end_seconds']:.1f}"
+        table.add_row(str(row["rank"]), f"{row['similarity']:.3f}", seconds, Text(row["path"], overflow="fold"))
+    return table
+
+
+def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw a table for each column of labels: percent of test videos, with the 95 % interval."""
+    parts: list[RenderableType] = []
+    for one in result["tables"]:
+        title = (
+            f"{one['label_column']}: {len(one['classes'])} classes, {one['train']} videos to learn from, "
+            f"{one['test']} to measure with (percent, 95 % interval)"
+        )
+        table = Table("features", "dim", *one["columns"], title=title, title_justify="left")
+        for row in one["rows"]:
+            cells = (_share(row, column) for column in one["columns"])
+            table.add_row(row["name"], str(row["dim"] or ""), *cells)
+        parts.append(table)
+    parts += [Text(note) for note in result["notes"]]
+    if left_out := result["left_out"]:
+        parts.append(Text(f"left out as unreadable: {len(left_out)}, the first {left_out[0]['path']} ({left_out[0]['reason']})"))
+    parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
+    parts.append(Text(f"written to {result['file']}"))
+    return Group(*parts)
+
+
+def _share(row: Mapping[str, Any], column: str) -> str:
+    value = f"{100 * row['values'][column]:.1f}"
+    if column not in row["low"]:
+        return value
+    return f"{value}  [dim]{100 * row['low'][column]:.0f}-{100 * row['high'][column]:.0f}[/dim]"
+
+
+def methods_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Draw the methods, and below them what a user should know about patents."""
+    table = Table("method", "what it does, and what it reads in its paper's setting", show_lines=True)
+    for row in rows:
+        streams = " and ".join(name.replace("_", " ") for name in row["streams"])
+        facts = (
+            f"{row['clips']} clips of {row['frames']} frames, stride {row['stride']}, {row['size']} px of {streams}; "
+            f"{row['encoder']}; keeps {' and '.join(row['encoders'])}; {row['paper']}"
+        )
+        table.add_row(row["name"] + ("*" if row["patent"] else ""), Text.assemble(row["summary"], "\n", (facts, "dim")))
+    notes = [
+        Text(f"* {row['patent']}. Whether that matters to you is yours to decide.") for row in rows if row["patent"]
+    ]
+    return Group(table, *notes, Text("The recipes NAME-gpu and NAME-cpu are smaller than the papers' settings.", style="dim"))
+
+
+def doctor_table(report: Mapping[str, Any]) -> RenderableType:
+    """Draw what the doctor found and tried."""
+    parts: list[RenderableType] = [_findings("this machine", report["machine"])]
+    if report["self_test"]:
+        parts.append(_findings(f"trial, {report['seconds']:.1f} s", report["self_test"]))
+    closing = {
+        "good": "Everything is as it should be.",
+        "note": "Everything works; the notes above say what is limited.",
+        "problem": "Something would stop a run: see above.",
+    }
+    parts.append(Text(closing[report["verdict"]], style=_DOCTOR_COLOURS[report["verdict"]]))
+    return Group(*parts)
+
+
+def _findings(title: str, findings: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title, "found", "", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for finding in findings:
+        found = Text(finding["found"])
+        if finding["advice"]:
+            found.append(f"\n{finding['advice']}", style="italic")
+        table.add_row(finding["what"], found, Text(finding["verdict"], style=_DOCTOR_COLOURS[finding["verdict"]]))
+    return table

@@ -1,0 +1,93 @@
+"""Commands about video files: index, shapes."""
+
+from typing import Annotated, Any
+
+import typer
+
+from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+
+
+def index(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VIDEOS [KEY=VALUE]...", help="A folder, a glob, or a CSV with a column of paths."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look into every video file once and name what is broken.
+
+    [bold]Examples[/bold]
+
+      reelvec index videos/
+
+      reelvec index videos/ out=index.parquet workers=8
+
+    The index says for each file: codec, size, frame times, key frames, sound,
+    whether the codec's motion vectors can be read, and a status. Every other
+    command takes the index in place of the folder. A second run looks at new
+    files only.
+    """
+    from reelvec.cli.live import counting
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import index_table
+    from reelvec.data.index import index as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths[:1] if len(paths) > 1 else paths, ["VIDEOS"], "index")
+    source: Any = paths[0] if len(paths) == 1 else paths
+    arguments = {"out": "index.parquet", **keyword_arguments(verb, settings, taken=("source",))}
+    with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
+        made = verb(source, **arguments, on_progress=on_progress)
+    bad = [{"path": path, "status": status, "reason": reason} for path, status, reason in made.bad()]
+    show({**made.summary(), "out": arguments["out"], "bad": bad}, index_table, as_json)
+
+
+def shapes(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="OUT [KEY=VALUE]...", help="The folder to make; then settings.")
+    ] = None,
+    train: Annotated[int, typer.Option(min=1, help="Videos to learn from.")] = 500,
+    test: Annotated[int, typer.Option(min=0, help="Videos to measure with, of textures unseen in training.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same videos.")] = 0,
+    size: Annotated[int, typer.Option(min=32, help="Side of a frame in pixels.")] = 72,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of a video.")] = 24,
+    camera: Annotated[bool, typer.Option("--camera", help="Move the camera too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make small labelled videos: motion and scene are independent.
+
+    [bold]Examples[/bold]
+
+      reelvec shapes shapes/
+
+      reelvec shapes shapes/ --train 500 --test 200 --size 72 --camera
+
+    "Does the encoder know the motion, or only the scene?" has an exact answer
+    on it. labels.csv holds motion, scene and split of each video; truth/
+    holds flow, boxes and masks as they were drawn.
+    """
+    from reelvec.cli.live import counting
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import facts_table
+    from reelvec.data.shapes import make_shapes as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths, ["OUT"], "shapes")
+    taken = ("out", "videos", "split", "seed", "size", "frames", "camera")
+    arguments = keyword_arguments(verb, settings, taken)
+    counts = {"train": train, "test": test} if test else {"train": train}
+    with only_results_on_stdout(as_json), counting(talk(), "drawing videos", silent=as_json) as on_progress:
+        folder = verb(
+            paths[0],
+            videos=list(counts.values()),
+            split=list(counts),
+            seed=seed,
+            size=size,
+            frames=frames,
+            camera=camera,
+            **arguments,
+            on_progress=on_progress,
+        )
+    show({"folder": folder, **counts, "labels": folder / "labels.csv"}, facts_table, as_json)

@@ -1,0 +1,75 @@
+"""The grammar that all commands share: paths first, then any setting as key=value."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+_SETTING = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def split_words(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Tell paths from settings. A file with `name=` at its beginning is written `./name=...`."""
+    paths: list[str] = []
+    settings: list[str] = []
+    for word in words:
+        (settings if _SETTING.match(word) else paths).append(word)
+    return paths, settings
+
+
+def expect_paths(paths: Sequence[str], names: Sequence[str], command: str) -> None:
+    """Refuse too few or too many paths; `names` are what the command wants, in order."""
+    from reelvec.core import ReelvecError
+
+    if len(paths) != len(names):
+        raise ReelvecError(
+            f"reelvec {command} {' '.join(names)}",
+            f"{len(paths)} path{'' if len(paths) == 1 else 's'} given: {' '.join(paths) or 'none'}",
+            f"give {' and '.join(names)}, then settings as key=value; reelvec {command} --help shows examples",
+        )
+
+
+def keyword_arguments(function: Callable[..., Any], settings: Iterable[str], taken: Iterable[str]) -> dict[str, Any]:
+    """Turn key=value words into typed arguments of `function`; `taken` are those that the command itself fills."""
+    from reelvec.core import ReelvecError
+
+    open_to_all = {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in set(taken) and not name.startswith("on_")
+    }
+    arguments: dict[str, Any] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in open_to_all:
+            near = difflib.get_close_matches(key, open_to_all, n=1)
+            raise ReelvecError(
+                f"set {setting}",
+                f"the settings {', '.join(sorted(open_to_all))}",
+                f"did you mean {near[0]}=...?" if near else "leave it out, or use one of these",
+            )
+        arguments[key] = _typed(key, text, open_to_all[key])
+    return arguments
+
+
+def _typed(key: str, text: str, annotation: Any) -> Any:
+    """Read a value as YAML, as the bare word, or as a list parted by commas: the first that fits the annotation."""
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    from reelvec.core import ReelvecError
+
+    try:
+        as_yaml = yaml.safe_load(text)
+    except yaml.YAMLError:
+        as_yaml = text
+    if annotation is inspect.Parameter.empty:
+        return as_yaml
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    for value in (as_yaml, text, text.split(",")):
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+    raise ReelvecError(f"set {key}={text}", reason[0].lower() + reason[1:], f"give {key} another value")

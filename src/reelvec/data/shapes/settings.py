@@ -1,0 +1,36 @@
+"""What a set of generated videos is a function of."""
+
+import numpy as np
+
+from reelvec.core import Config, sample_generator
+
+SPLITS = ("train", "test")
+
+
+class Settings(Config):
+    """All that the pixels of a set hang on; written beside the set as settings.json."""
+
+    version: int = 1
+    """raised when the same settings would give other pixels than before"""
+    videos: dict[str, int]
+    """number of videos of each split"""
+    seed: int = 0
+    size: int = 72
+    """side of the square picture in pixels"""
+    frames: int = 24
+    frames_per_second: int = 24
+    camera: bool = False
+    """whether the camera drifts and shakes"""
+    truth: bool = True
+    """whether flow, masks, boxes, centre path and speed are written beside the videos"""
+    b_frames: int = 0
+    """longest run of B frames in the files"""
+
+    @property
+    def scale(self) -> float:
+        """Pixels of this set for a pixel of a picture 72 pixels wide, in which all lengths are given."""
+        return self.size / 72
+
+    def generator(self, split: str, number: int, name: str) -> np.random.Generator:
+        """Return the generator of one subject (its path, its scene ...) of one video."""
+        return sample_generator(self.seed, number, f"shapes/{split}/{name}")

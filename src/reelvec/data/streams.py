@@ -1,0 +1,246 @@
+"""Clips of a video in every stream that was asked for, from one opening of its file."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import cv2
+import numpy as np
+
+from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
+from reelvec.core.shapes import Float, Int, Shaped, UInt8
+from reelvec.data.cache import DecodedCache
+from reelvec.data.clips import clip_seconds, frames_at
+from reelvec.data.decode import Decoded, DecodeError, decode_frames
+from reelvec.data.flow import dis_flow, flow_from_grid
+from reelvec.data.flow_edges import flow_edges
+from reelvec.data.index import Index, VideoRow
+from reelvec.data.motion_vectors import flow_grid, frames_to_try, grid_size
+
+_BYTES_PER_PIXEL = {Stream.RGB: 3, Stream.FLOW: 4, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 4}
+
+
+def step_seconds(need: StreamNeed, needs: Needs, row: VideoRow) -> float:
+    """Return the time from one frame of a stream to the next."""
+    return need.stride / (needs.frames_per_second or row.frames_per_second)
+
+
+def span_seconds(needs: Needs, row: VideoRow) -> float:
+    """Return the time from a clip's first frame to the end of its last frame's step, of the longest stream."""
+    return max(need.frames * step_seconds(need, needs, row) for need in needs.streams)
+
+
+def delivered_size(row: VideoRow, needs: Needs) -> tuple[int, int]:
+    """Return height and width of the delivered frames.
+
+    The short side is `needs.short_side`, or the video's own where that is smaller: nothing is enlarged. With fit="keep"
+    the long side follows in proportion (rounded); with "square" it is squeezed to the same.
+    """
+    own = min(row.height, row.width)
+    short = min(needs.short_side, own)
+    if needs.fit == "square":
+        return short, short
+    height, width = (max(1, round(side * short / own)) for side in (row.height, row.width))
+    return height, width
+
+
+def rows_offering(index: Index, needs: Needs) -> Int[np.ndarray, "rows"]:
+    """Return the usable rows of an index whose files offer every stream that is needed."""
+    usable = index.usable()
+    if not any(_from_codec(need) for need in needs.streams):
+        return usable
+    return usable[_column(index, "has_motion_vectors")[usable].astype(bool)]
+
+
+def check_needs(index: Index, needs: Needs) -> None:
+    """Refuse needs that fewer than half of the usable files can meet, before anything starts.
+
+    The rest of the files, where there is one, is left out by `rows_offering`.
+    Raises ReelvecError, saying how many files of which codecs lack the vectors.
+    """
+    usable, offering = index.usable(), rows_offering(index, needs)
+    if len(offering) and 2 * len(offering) >= len(usable):
+        return
+    if not len(usable):
+        raise ReelvecError(
+            "read videos",
+            f"no readable video among {len(index)} files",
+            "run `reelvec index` on a folder that has some",
+        )
+    codecs = Counter(_column(index, "codec")[np.setdiff1d(usable, offering)].tolist())
+    listed = ", ".join(f"{count} {codec}" for codec, count in codecs.most_common())
+    asked = " and ".join(need.stream.value for need in needs.streams if _from_codec(need))
+    raise ReelvecError(
+        f"take {asked} from the codec's motion vectors",
+        f"{codecs.total()} of {len(usable)} files have none ({listed}); H.264 and MPEG-4 files have them, "
+        "unless every frame is a key frame",
+        'let OpenCV compute the motion (stream flow or flow_edges with source "dis"), or re-encode the files to H.264 '
+        "without B frames and with one reference (x264: bf=0, refs=1)",
+    )
+
+
+def read_clips(
+    row: VideoRow, needs: Needs, start_seconds: Sequence[float], cache: DecodedCache | None = None
+) -> dict[Stream, Shaped[np.ndarray, "n c t h w"]]:
+    """Read clips that start at the given times, every stream in the type that `core.Stream` states.
+
+    Times past the end wrap around to the beginning (`clips.frames_at`). A map of motion goes from the frame shown at its
+    time to the next frame of the file, whatever the stride. The last frame, which has no next, repeats the motion of the
+    pair before; in a video of one frame nothing moves.
+    With a cache, short videos are decoded whole; the numbers are the same.
+
+    Raises:
+        DecodeError: the file is damaged, or does not offer a stream.
+    """
+    shown = {need: _frames_shown(row, needs, need, start_seconds) for need in needs.streams}
+    kept = None if cache is None else _read_whole(row, needs, cache)
+    if kept is None:
+        wanted = {need: np.unique(numbers) for need, numbers in shown.items()}
+        places = {need: np.searchsorted(wanted[need], numbers) for need, numbers in shown.items()}
+        kept = _read_frames(row, needs, wanted)
+    else:
+        places = shown
+    return {need.stream: np.ascontiguousarray(kept[need][places[need]].transpose(0, 2, 1, 3, 4)) for need in needs.streams}
+
+
+def _frames_shown(row: VideoRow, needs: Needs, need: StreamNeed, start_seconds: Sequence[float]) -> Int[np.ndarray, "n t"]:
+    seconds = [clip_seconds(start, need.frames, step_seconds(need, needs, row)) for start in start_seconds]
+    return frames_at(_unrounded_seconds(row), row.duration_seconds, np.stack(seconds))
+
+
+def _unrounded_seconds(row: VideoRow) -> Float[np.ndarray, "frames"]:
+    """Return the times at which frames appear, with the container's rounding taken out where the rate is constant.
+
+    Matroska counts in milliseconds: at 30 frames a second its frames appear at 0, 33, 67, 100. Steps of exactly 1/30 s
+    would then show some frames twice and others never. Files that keep within two ticks of an even rate get it.
+    """
+    even = np.arange(row.frames) / row.frames_per_second if row.frames_per_second > 0 else row.frame_seconds
+    is_even = np.abs(row.frame_seconds - even).max(initial=0) <= 2 * float(row.time_base)
+    return even if is_even and 4 * float(row.time_base) * row.frames_per_second < 1 else row.frame_seconds
+
+
+def _read_whole(row: VideoRow, needs: Needs, cache: DecodedCache) -> dict[StreamNeed, np.ndarray] | None:
+    """Return all frames of all streams by way of the cache, None where the video is not one to keep."""
+    height, width = delivered_size(row, needs)
+    # frames and stride play no part in what a frame's picture is
+    keys: dict[Hashable, StreamNeed] = {
+        (row.path, height, width, need.model_copy(update={"frames": 1, "stride": 1})): need for need in needs.streams
+    }
+    sizes = {key: row.frames * _frame_bytes(need.stream, height, width) for key, need in keys.items()}
+
+    def read(missing: Sequence[Hashable]) -> dict[Hashable, np.ndarray]:
+        every = np.arange(row.frames)
+        streams = _read_frames(row, needs, {keys[key]: every for key in missing})
+        return {key: streams[keys[key]] for key in missing}
+
+    kept = cache.fetch(row.frames, sizes, read)
+    return None if kept is None else {keys[key]: stream for key, stream in kept.items()}
+
+
+def _frame_bytes(stream: Stream, height: int, width: int) -> int:
+    rows, columns = grid_size(height, width) if stream is Stream.MOTION_VECTORS else (height, width)
+    return rows * columns * _BYTES_PER_PIXEL[stream]
+
+
+def _read_frames(
+    row: VideoRow, needs: Needs, wanted: dict[StreamNeed, Int[np.ndarray, "k"]]
+) -> dict[StreamNeed, Shaped[np.ndarray, "k c h w"]]:
+    """Decode a file once, only the frames that count, and return each stream at the frames wanted of it."""
+    from_codec = any(_from_codec(need) for need in wanted)
+    if from_codec and not row.has_motion_vectors:
+        raise DecodeError(row.path, f"its {row.codec} video has no motion vectors")
+    decode = sorted({k for need, frames in wanted.items() for frame in frames for k in _sources(row, need, int(frame))})
+    height, width = delivered_size(row, needs)
+    pictures = _Pictures(row, decode, decode_frames(row, decode, height, width, vectors=from_codec))
+    return {need: np.stack([pictures.stream(need, int(frame)) for frame in frames]) for need, frames in wanted.items()}
+
+
+def _sources(row: VideoRow, need: StreamNeed, frame: int) -> list[int]:
+    """Return the frames to decode for one frame of a stream."""
+    if need.stream is Stream.RGB:
+        return [frame]
+    pair = _pair(row, frame)
+    if _from_codec(need):
+        # a frame's size is known from `pair` even where no frame has vectors
+        return [pair, *(k for holder in frames_to_try(row, pair) for k in (holder - 1, holder))]
+    return [pair, min(pair + 1, row.frames - 1)]
+
+
+def _pair(row: VideoRow, frame: int) -> int:
+    """Return the first of the two frames whose motion stands for a frame."""
+    return max(min(frame, row.frames - 2), 0)
+
+
+def _from_codec(need: StreamNeed) -> bool:
+    is_flow = need.stream in (Stream.FLOW, Stream.FLOW_EDGES)
+    return need.stream is Stream.MOTION_VECTORS or (is_flow and need.source == "codec")
+
+
+def _column(index: Index, name: str) -> np.ndarray:
+    return index.table.column(name).to_numpy(zero_copy_only=False)
+
+
+class _Pictures:
+    """Decoded frames of one video, and the motion between them: computed once for a pair, whatever streams ask."""
+
+    def __init__(self, row: VideoRow, numbers: list[int], decoded: Decoded) -> None:
+        self.row, self.frames = row, decoded.frames
+        self.vectors = decoded.vectors or []
+        self.references: list[list[int]] = [] if decoded.references is None else decoded.references.tolist()
+        self.coded_size = decoded.coded_size
+        self.place = {number: i for i, number in enumerate(numbers)}
+        self._grey: dict[int, np.ndarray] = {}
+        self._flow: dict[tuple[str, int], np.ndarray] = {}
+        self._grid: dict[int, np.ndarray] = {}
+
+    def stream(self, need: StreamNeed, frame: int) -> Shaped[np.ndarray, "c h w"]:
+        """Return one frame of a stream."""
+        match need.stream:
+            case Stream.RGB:
+                return self.frames[self.place[frame]].transpose(2, 0, 1)
+            case Stream.MOTION_VECTORS:
+                return self.grid(_pair(self.row, frame)).astype(np.float16)
+            case Stream.FLOW:
+                return self.flow(need.source, _pair(self.row, frame)).astype(np.float16)
+            case Stream.FLOW_EDGES:
+                return flow_edges(self.flow(need.source, _pair(self.row, frame)), need.formula, need.clamp)[None]
+
+    def grey(self, frame: int) -> UInt8[np.ndarray, "h w"]:
+        if frame not in self._grey:
+            self._grey[frame] = cv2.cvtColor(self.frames[self.place[frame]], cv2.COLOR_RGB2GRAY)
+        return self._grey[frame]
+
+    def flow(self, source: str, pair: int) -> Float[np.ndarray, "2 h w"]:
+        """Return the flow from frame `pair` to the next."""
+        if (source, pair) not in self._flow:
+            height, width = self.frames.shape[1:3]
+            if self.row.frames < 2:
+                flow = np.zeros((2, height, width), np.float32)
+            elif source == "codec":
+                flow = flow_from_grid(self.grid(pair), height, width)
+            else:
+                flow = dis_flow(self.grey(pair), self.grey(pair + 1))
+            self._flow[source, pair] = flow
+        return self._flow[source, pair]
+
+    def grid(self, pair: int) -> Float[np.ndarray, "2 gh gw"]:
+        """Return the codec's vectors for the motion from frame `pair` to the next."""
+        if pair not in self._grid:
+            self._grid[pair] = self._vector_grid(pair)
+        return self._grid[pair]
+
+    def _vector_grid(self, pair: int) -> Float[np.ndarray, "2 gh gw"]:
+        for frame in frames_to_try(self.row, pair):
+            i = self.place[frame]
+            vectors = self.vectors[i]
+            if vectors is not None and len(vectors):
+                past, future = self.references[i]
+                return flow_grid(
+                    vectors,
+                    self.coded_size,
+                    self.row.rotation_degrees,
+                    before=self.grey(frame - 1),
+                    shown=self.grey(frame),
+                    distances=(frame - past if past >= 0 else 1, future - frame if future >= 0 else 1),
+                    distances_are_exact=self.row.codec != "h264",
+                )
+        return np.zeros((2, *grid_size(*self.frames.shape[1:3])), np.float32)

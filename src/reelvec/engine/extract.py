@@ -1,0 +1,239 @@
+"""Vectors of spans of videos: clips spread evenly over each span, a function of each clip, and the mean over the clips."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reelvec.core import Batch, Clips, Encoder, EncoderCard, Needs, ReelvecError, Stream
+from reelvec.core.shapes import Bool, Float
+from reelvec.data.clips import even_starts
+from reelvec.data.index import Index
+from reelvec.data.loader import ClipLoader
+from reelvec.data.plans import Request
+from reelvec.data.streams import span_seconds
+from reelvec.views import centre_view, normalise
+
+MOST_CLIPS = 10
+"""clips of a span unless a number is asked for: as many as lie end to end in it, up to this (eval_protocols, section b)"""
+
+_CLIPS_AT_ONCE = 16
+"""clips in one forward pass: constant, so that memory depends on neither videos nor their number"""
+
+OnProgress = Callable[[int, int, str], None]
+"""called with (spans done, spans in all, what is being done)"""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A span of one video that becomes one vector."""
+
+    row: int
+    """of the index"""
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Something that turns clips into vectors, and what it needs decoded."""
+
+    name: str
+    needs: Needs
+    """one stream"""
+    vectors: Callable[[Clips], Float[Tensor, "b d"]]
+    """of clips with n = 1, on the device"""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Vectors of pieces by the reader's name; rows of pieces that could not be read are zeros and not `found`."""
+
+    vectors: dict[str, Float[np.ndarray, "pieces _"]]
+    found: Bool[np.ndarray, "pieces"]
+    left_out: dict[str, str]
+    """path -> reason, for files that could not be read"""
+
+
+def frames_for(card: EncoderCard, clips: Clips) -> Float[Tensor, "b c t s s"]:
+    """Show clips (n = 1) to an encoder as its card says: centre square, its size, its normalisation."""
+    stream = card.needs.streams[0].stream
+    has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
+    frames = centre_view(clips, card.size, vectors=has_vectors, cell=8 if stream is Stream.MOTION_VECTORS else 1)
+    return normalise(frames, card.mean, card.std)
+
+
+def encoder_reader(name: str, encoder: Encoder, card: EncoderCard, device: torch.device) -> Reader:
+    """Read clips by an encoder in evaluation mode; it is moved to the device and its gradients are switched off."""
+    encoder = encoder.to(device).eval().requires_grad_(False)
+    return Reader(name, card.needs, lambda clips: encoder.features(frames_for(card, clips)))
+
+
+def choose_device(device: str | None) -> torch.device:
+    """Return the device asked for, or the GPU if there is one; ReelvecError for a device that is not there."""
+    if device in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
+        there = "cpu" + (f" and {torch.cuda.device_count()} CUDA devices" if torch.cuda.is_available() else " alone")
+        raise ReelvecError(f"use device={device}", there, "choose one of these, or leave device= out") from error
+    return chosen
+
+
+def clips_of(seconds: float, span: float, clips: int | None) -> int:
+    """Return how many clips a span of a video gets: as asked, or as many as lie end to end in it, 1 to 10."""
+    return clips or max(1, min(MOST_CLIPS, math.ceil(seconds / max(span, 1e-9) - 0.01)))
+
+
+def whole_videos(index: Index, rows: Sequence[int] | np.ndarray) -> list[Piece]:
+    """Return one piece for each of these rows: all of the video."""
+    return [Piece(int(row), 0.0, index.row(int(row)).duration_seconds) for row in rows]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Clips of one video that are read with one opening of its file, and the piece each belongs to."""
+
+    row: int
+    start_seconds: tuple[float, ...]
+    pieces: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _JobPlan:
+    """Jobs by number, for the loader; a job that fails is not replaced."""
+
+    jobs: tuple[_Job, ...]
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def request(self, number: int, attempt: int) -> Request | None:
+        job = self.jobs[number]
+        return None if attempt else Request(job.row, job.start_seconds)
+
+
+def extract(
+    readers: Sequence[Reader],
+    index: Index,
+    pieces: Sequence[Piece],
+    *,
+    clips: int | None = None,
+    device: torch.device,
+    workers: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Extracted:
+    """Read every piece with every reader; a vector is the mean over the clips of its piece.
+
+    Readers that look at the same times share one decoding of the files. A file that cannot be read is left out and named.
+    Raises ReelvecError when a reader's vectors are not finite.
+    """
+    vectors: dict[str, np.ndarray] = {}
+    found = np.ones(len(pieces), dtype=bool)
+    left_out: dict[str, str] = {}
+    groups = _groups(readers)
+    for number, (needs, members) in enumerate(groups):
+        jobs = _cut(index, pieces, needs, clips)
+        sums: dict[str, Tensor] = {}
+        counts = torch.zeros(len(pieces), dtype=torch.float64)
+        with (
+            torch.inference_mode(),
+            ClipLoader(index, needs, _JobPlan(tuple(jobs)), 1, workers=workers) as loader,
+        ):
+            for batch in loader.batches(_batches(jobs)):
+                read = [piece for sample in batch.numbers.tolist() for piece in jobs[sample].pieces]
+                if not read:
+                    continue
+                where = torch.tensor(read)
+                counts.index_add_(0, where, torch.ones(len(read), dtype=torch.float64))
+                for name, part in _vectors_of(batch.to(device), members):
+                    total = sums.setdefault(name, torch.zeros(len(pieces), part.shape[1], dtype=torch.float64))
+                    total.index_add_(0, where, part.double().cpu())
+                if on_progress:
+                    done = int((counts > 0).sum()) + number * len(pieces)
+                    on_progress(done, len(groups) * len(pieces), index.row(int(batch.rows[-1])).path)
+            left_out |= {quarantined.path: quarantined.reason for quarantined in loader.quarantine}
+        found &= (counts > 0).numpy()
+        for name, total in sums.items():
+            vectors[name] = (total / counts.clamp(min=1)[:, None]).float().numpy()
+    _refuse_non_finite(vectors)
+    return Extracted(vectors, found, left_out)
+
+
+def _groups(readers: Sequence[Reader]) -> list[tuple[Needs, list[Reader]]]:
+    """Put readers together that see the same times of the same pictures; their streams are decoded at once."""
+    together: dict[Any, list[Reader]] = defaultdict(list)
+    for reader in readers:
+        need = reader.needs.streams[0]
+        times = reader.needs.model_copy(update={"streams": ()}).model_dump_json(exclude={"clips", "times"})
+        # two recipes for one stream cannot be had in one reading
+        recipe = need.model_dump_json(exclude={"stream"}) if _twice(readers, need.stream) else ""
+        together[times, need.frames, need.stride, recipe].append(reader)
+    groups = []
+    for members in together.values():
+        streams = {reader.needs.streams[0].stream: reader.needs.streams[0] for reader in members}
+        groups.append((members[0].needs.model_copy(update={"streams": tuple(streams.values())}), members))
+    return groups
+
+
+def _twice(readers: Sequence[Reader], stream: Stream) -> bool:
+    return len({r.needs.streams[0] for r in readers if r.needs.streams[0].stream is stream}) > 1
+
+
+def _cut(index: Index, pieces: Sequence[Piece], needs: Needs, clips: int | None) -> list[_Job]:
+    """Turn pieces into jobs of one file each, in order, of at most `_CLIPS_AT_ONCE` clips where a piece allows it."""
+    jobs: list[_Job] = []
+    row, span = None, 0.0
+    for number, piece in enumerate(pieces):
+        if row is None or row.row != piece.row:
+            row = index.row(piece.row)
+            span = span_seconds(needs, row)
+        seconds = piece.end_seconds - piece.start_seconds
+        starts = piece.start_seconds + even_starts(clips_of(seconds, span, clips), seconds, span)
+        added = tuple(float(start) for start in starts)
+        last = jobs[-1] if jobs else None
+        if last and last.row == piece.row and len(last.pieces) + len(added) <= _CLIPS_AT_ONCE:
+            jobs.pop()
+            added, numbers = last.start_seconds + added, last.pieces + (number,) * len(added)
+        else:
+            numbers = (number,) * len(added)
+        jobs.append(_Job(piece.row, added, numbers))
+    return jobs
+
+
+def _batches(jobs: Sequence[_Job]) -> Iterator[list[int]]:
+    """Group jobs of equally many clips; a batch is a tensor, so its videos need the same number of clips."""
+    waiting: dict[int, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        clips = len(job.start_seconds)
+        waiting[clips].append(number)
+        if (len(waiting[clips]) + 1) * clips > _CLIPS_AT_ONCE:
+            yield waiting.pop(clips)
+    yield from waiting.values()
+
+
+def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, vectors (b*n d)) of all clips of a batch, video by video."""
+    for reader in readers:
+        clips = batch.streams[reader.needs.streams[0].stream]
+        many = clips.frames.shape[1]
+        single = Clips(clips.frames.flatten(0, 1)[:, None], clips.size.repeat_interleave(many, 0))
+        yield reader.name, reader.vectors(single)
+
+
+def _refuse_non_finite(vectors: dict[str, np.ndarray]) -> None:
+    for name, values in vectors.items():
+        bad = int((~np.isfinite(values).all(1)).sum())
+        if bad:
+            raise ReelvecError(
+                f"compute features with {name}",
+                f"features that are not finite for {bad} of {len(values)} videos",
+                "use the encoder of an earlier step: this one's weights have diverged",
+            )

@@ -1,0 +1,77 @@
+"""Is the run working? Numbers on a fixed probe batch, and a verdict in plain words."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+
+from reelvec.core import Batch, Method, Progress
+from reelvec.parts.health import alignment, feature_std, mean_cosine, rank_me, uniformity
+
+Word = Literal["starting", "healthy", "shrinking", "collapsed"]
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the projections of the probe batch look like at one step (eval_protocols, section l)."""
+
+    step: int
+    feature_std: float
+    """mean spread of a dimension, times the root of their number: about 1 for spread-out features, 0 for one point"""
+    effective_rank: float
+    """RankMe: how many directions the features use; at most the smaller of videos and dimensions"""
+    mean_cosine: float
+    """of different videos: near 1 when all look the same to the network"""
+    alignment: float
+    """mean squared distance of two views of one video"""
+    uniformity: float
+    """log of the mean Gaussian potential of different videos; 0 when all are one point, about -4 when spread out"""
+
+    def values(self) -> dict[str, float]:
+        """Return the numbers by name, without the step."""
+        return {name: value for name, value in asdict(self).items() if name != "step"}
+
+
+@torch.no_grad()
+def measure_health(method: Method, probe: Batch, at: Progress) -> Health:
+    """Look at the probe batch through the network as it stands; nothing of the run is changed."""
+    training = [(module, module.training) for module in method.modules()]
+    method.eval()  # batch statistics of the probe must not enter the running ones
+    try:
+        z = method.embeddings(probe, at).float()
+    finally:
+        for module, was in training:
+            module.training = was
+    first, second = z[:, 0], z[:, -1]
+    return Health(
+        step=at.step,
+        feature_std=float(feature_std(first)),
+        effective_rank=float(rank_me(first)),
+        mean_cosine=float(mean_cosine(first)),
+        alignment=float(alignment(first, second)),
+        uniformity=float(uniformity(first)),
+    )
+
+
+def judge(history: Sequence[Health]) -> tuple[Word, str]:
+    """Return a verdict on the newest of several measurements, and what to try next.
+
+    The first one is not judged: an untrained network maps everything to nearly one point, and that is no collapse.
+    """
+    now, before = history[-1], history[:-1]
+    if not before:
+        return "starting", "an untrained network; the next check tells more"
+    if now.feature_std < 0.15 or now.mean_cosine > 0.95 or now.effective_rank < 2:
+        return "collapsed", (
+            "all videos look the same to the network: stop; try a lower learning rate or a longer warm-up, and check that the "
+            "method keeps what holds it apart (predictor and momentum for BYOL, a queue or a larger batch for contrast)"
+        )
+    if now.effective_rank < 0.5 * max(h.effective_rank for h in before) or now.feature_std < 0.5 * max(
+        h.feature_std for h in before
+    ):
+        return "shrinking", (
+            "the features use fewer directions than before: watch the next checks; if it goes on, lower the learning rate, "
+            "raise the momentum of the slow network or use stronger views"
+        )
+    return "healthy", "features are spread out and keep their directions"

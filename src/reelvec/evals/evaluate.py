@@ -1,0 +1,196 @@
+"""`reelvec evaluate`: labelled videos and a run in, a table with all that it has to be compared with out."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from reelvec.backbones import load_encoder, saved_encoders
+from reelvec.core import Encoder, EncoderCard, ReelvecError, RunFolder, write_json
+from reelvec.data.index import Index, index
+from reelvec.data.streams import check_needs
+from reelvec.engine.extract import MOST_CLIPS, OnProgress, choose_device
+from reelvec.evals.features import UNTRAINED, read_features
+from reelvec.evals.labels import Labels, read_labels
+from reelvec.evals.linear import Linear
+from reelvec.evals.table import EVALS, Eval, Features, fill_table
+
+_TEST_SHARE = 0.3
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    tasks: tuple[str, ...] = ("knn", "linear", "retrieval"),
+    clips: int | None = None,
+    encoders: tuple[str, ...] | None = None,
+    device: str | None = None,
+    workers: int = 0,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Measure frozen features of a run's encoders on labelled videos, beside untrained networks, pixels, colours and chance.
+
+    Args:
+        run: a run folder, or an encoder folder.
+        labels: `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`; or a CSV or Parquet table.
+        label_column: one column, or several parted by commas: a table for each, features computed once.
+        split_column: words such as train and test. Without one, 30 % of each class are held out by `seed`.
+        group_column: videos of one group (source file, patient) are never on both sides.
+        tasks: names in `EVALS`.
+        clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
+        encoders: "visual", "motion"; None: all that the run has.
+        out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
+
+    Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file"}; each
+    table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim", "values", "low", "high",
+    "details"}]}, values being shares of test videos and low and high their 95 % intervals.
+    Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
+    """
+    evals = _chosen_evals(tasks, seed)
+    if clips is not None and clips < 1:
+        raise ReelvecError(f"evaluate with clips={clips}", "videos, of which at least one clip is needed", "use clips=1 or more")
+    labelled = read_labels(
+        labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
+    )
+    on_device = choose_device(device)
+    loaded = load_encoders(run, encoders)
+    # sides are drawn before any file is opened: a file that breaks later moves no other video
+    tests = {column: labelled.test_mask(column, _TEST_SHARE, seed) for column in labelled.columns}
+    probed = index([video.path for video in labelled.videos], workers=workers or None)
+    for _, card in loaded.values():
+        check_needs(probed, card.needs)
+    usable, left_out = _usable(labelled, probed)
+    read = read_features(
+        loaded,
+        probed,
+        [row for _, row in usable],
+        clips=clips,
+        seed=seed,
+        device=on_device,
+        workers=workers,
+        on_progress=on_progress,
+    )
+    left_out |= read.left_out
+    kept = [number for (number, _), found in zip(usable, read.found.tolist(), strict=True) if found]
+    rows = [Features(row.name, [draw[read.found] for draw in row.draws]) for row in read.rows]
+    notes = list(labelled.notes)
+    tables = [_table(labelled, column, tests[column], kept, rows, evals, left_out, notes) for column in labelled.columns]
+    cards = {name: card for name, (_, card) in loaded.items()}
+    result: dict[str, Any] = {
+        "run": str(run),
+        "labels": str(labels),
+        "encoders": {
+            name: {
+                "method": card.method,
+                "step": card.step,
+                "architecture": card.architecture,
+                "weights_sha256": card.weights_sha256,
+            }
+            for name, card in cards.items()
+        },
+        "protocol": _protocol(labelled, evals, cards, clips, seed),
+        "notes": notes,
+        "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
+        "tables": tables,
+    }
+    file = Path(out) if out is not None else _file(Path(run), Path(labels), max(card.step for card in cards.values()))
+    result["file"] = str(file)
+    write_json(file, result)
+    return result
+
+
+def load_encoders(
+    run: str | os.PathLike[str], names: tuple[str, ...] | None = None
+) -> dict[str, tuple[Encoder, EncoderCard]]:
+    """Load a run's encoders by name, visual first; ReelvecError if there is none, or not one that was asked for."""
+    # asking for "visual" where there is no encoder at all gets the error that says how to make one
+    return {name: load_encoder(run, name) for name in names or saved_encoders(run) or ("visual",)}
+
+
+def _chosen_evals(tasks: tuple[str, ...], seed: int) -> list[Eval]:
+    unknown = [task for task in tasks if task not in EVALS]
+    if unknown or not tasks:
+        raise ReelvecError(
+            f"evaluate with tasks={','.join(tasks)}", f"tasks {', '.join(EVALS)}", "name one or several of these"
+        )
+    return [Linear(seed=seed) if task == "linear" else EVALS[task]() for task in dict.fromkeys(tasks)]
+
+
+def _usable(labelled: Labels, probed: Index) -> tuple[list[tuple[int, int]], dict[str, str]]:
+    """Return (number of the labelled video, row of the index) of what can be decoded, and path -> reason of the rest."""
+    number = {os.path.realpath(video.path): i for i, video in enumerate(labelled.videos)}
+    usable, left_out = [], {}
+    for i in range(len(probed)):
+        row = probed.row(i)
+        if row.status == "ok":
+            usable.append((number[os.path.realpath(row.path)], i))
+        else:
+            left_out[row.path] = row.reason
+    return usable, left_out
+
+
+def _table(
+    labelled: Labels,
+    column: str,
+    test: list[bool],
+    kept: list[int],
+    rows: list[Features],
+    evals: list[Eval],
+    left_out: dict[str, str],
+    notes: list[str],
+) -> dict[str, Any]:
+    videos = [labelled.videos[i] for i in kept]
+    sides = [test[i] for i in kept]
+    if not any(sides) or all(sides):
+        first = next(iter(left_out.items()), ("", "no reason"))
+        raise ReelvecError(
+            f"evaluate with the labels '{column}'",
+            f"{sides.count(False)} training and {sides.count(True)} test videos that can be read; "
+            f"{len(left_out)} cannot, the first {first[0]} ({first[1]})",
+            "run `reelvec index` on the videos to see what is wrong with them",
+        )
+    known = {video.labels[column] for video, is_test in zip(videos, sides, strict=True) if not is_test}
+    strangers = Counter(video.labels[column] for video in videos if video.labels[column] not in known)
+    if strangers:
+        notes.append(
+            f"{column}: {sum(strangers.values())} test videos are of classes without a training video "
+            f"({', '.join(sorted(strangers))}) and count as wrong"
+        )
+    groups = [video.group for video in videos if video.group is not None]
+    table = fill_table(evals, rows, [video.labels[column] for video in videos], sides, groups or None)
+    return {"label_column": column, **table}
+
+
+def _protocol(
+    labelled: Labels, evals: list[Eval], cards: dict[str, EncoderCard], clips: int | None, seed: int
+) -> dict[str, str]:
+    """Say in words how each number came about."""
+    grouped = labelled.videos[0].group is not None
+    split = "as given" if labelled.given_split else f"{_TEST_SHARE:.0%} of each class held out by seed {seed}"
+    per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
+    seen = "; ".join(
+        f"{name}: {need.frames} {need.stream} frames {need.stride} apart, {card.size} px"
+        for name, card in cards.items()
+        for need in card.needs.streams
+    )
+    return {
+        "split": split + (", groups kept together" if grouped else ""),
+        "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
+        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
+        "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
+        "chance: the training majority, for R@k a random order",
+        "interval": "95 % Wilson score interval over test videos",
+        **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
+    }
+
+
+def _file(run: Path, labels: Path, step: int) -> Path:
+    name = labels.absolute().stem if labels.is_file() else labels.absolute().name
+    return RunFolder(run).evals / f"{name}-step{step:06d}.json"

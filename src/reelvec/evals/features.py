@@ -1,0 +1,100 @@
+"""The rows of the table: the run's encoders, the same networks untrained, pixels and colours, read in one go."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reelvec.backbones import build_encoder
+from reelvec.core import Clips, Encoder, EncoderCard, Needs, Stream, StreamNeed
+from reelvec.core.shapes import Bool, Float
+from reelvec.data.index import Index
+from reelvec.engine.extract import OnProgress, Reader, encoder_reader, extract, whole_videos
+from reelvec.evals.baselines import colour_histogram, pixel_vector
+from reelvec.evals.table import Features, concatenate
+from reelvec.views import centre_view
+
+UNTRAINED = 3
+"""untrained networks that are averaged: a single one is a draw of its own"""
+
+
+@dataclass(frozen=True)
+class ReadFeatures:
+    """Rows of features of all videos; which videos could be read; the others by path with the reason."""
+
+    rows: list[Features]
+    found: Bool[Tensor, "videos"]
+    left_out: dict[str, str]
+
+
+def untrained_encoder(card: EncoderCard, seed: int) -> Encoder:
+    """Build the architecture of a card with fresh weights, a function of the seed alone."""
+    # weights that were loaded by path are training too
+    arguments = {name: value for name, value in card.arguments.items() if name != "weights"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_encoder(card.architecture, card.channels, **arguments)
+
+
+def read_features(
+    encoders: dict[str, tuple[Encoder, EncoderCard]],
+    index: Index,
+    rows: Sequence[int],
+    *,
+    clips: int | None,
+    seed: int,
+    device: torch.device,
+    workers: int = 0,
+    on_progress: OnProgress | None = None,
+) -> ReadFeatures:
+    """Compute the features of these videos of the index for every row of the table but chance.
+
+    With more than one encoder, "both" are their features side by side. Untrained networks have the seeds
+    seed ... seed + 2; pixels and colours see the pictures that the first encoder of RGB sees.
+    """
+    readers = [encoder_reader(name, encoder, card, device) for name, (encoder, card) in encoders.items()]
+    for name, (_, card) in encoders.items():
+        for draw in range(UNTRAINED):
+            fresh = untrained_encoder(card, seed + draw)
+            readers.append(encoder_reader(_untrained(name, draw), fresh, card, device))
+    picture = picture_card(encoders)
+    readers += [
+        Reader("raw pixels", picture.needs, _of_pictures(pixel_vector, picture.size)),
+        Reader("colour histogram", picture.needs, _of_pictures(colour_histogram, picture.size)),
+    ]
+    pieces = whole_videos(index, rows)
+    read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=on_progress)
+    vectors = {name: torch.from_numpy(values) for name, values in read.vectors.items()}
+    if not vectors:  # not one file could be read: no reader has said how long its vectors are
+        return ReadFeatures([], torch.from_numpy(read.found), read.left_out)
+    table = [Features(name, [vectors[name]]) for name in encoders]
+    fresh_rows = [Features(f"untrained {n}", [vectors[_untrained(n, d)] for d in range(UNTRAINED)]) for n in encoders]
+    if len(encoders) > 1:
+        table.append(Features("both", [concatenate([vectors[name] for name in encoders])]))
+        each = [concatenate([row.draws[draw] for row in fresh_rows]) for draw in range(UNTRAINED)]
+        fresh_rows.append(Features("untrained both", each))
+    table += [*fresh_rows, *(Features(name, [vectors[name]]) for name in ("raw pixels", "colour histogram"))]
+    return ReadFeatures(table, torch.from_numpy(read.found), read.left_out)
+
+
+def picture_card(encoders: dict[str, tuple[Encoder, EncoderCard]]) -> EncoderCard:
+    """Return the card of the first encoder of RGB, or the first card with its stream changed to RGB."""
+    cards = [card for _, card in encoders.values()]
+    for card in cards:
+        if card.needs.streams[0].stream is Stream.RGB:
+            return card
+    need = cards[0].needs.streams[0]
+    rgb = StreamNeed(stream=Stream.RGB, frames=need.frames, stride=need.stride)
+    needs: Needs = cards[0].needs.model_copy(update={"streams": (rgb,)})
+    return cards[0].model_copy(update={"needs": needs})
+
+
+def _untrained(name: str, draw: int) -> str:
+    return f"untrained {name} {draw}"
+
+
+def _of_pictures(
+    vector: Callable[[Float[Tensor, "b 3 t h w"]], Float[Tensor, "b d"]], size: int
+) -> Callable[[Clips], Float[Tensor, "b d"]]:
+    return lambda clips: vector(centre_view(clips, size))

@@ -1,0 +1,61 @@
+"""Weighted k nearest neighbours on frozen features, as DINO measures it (Caron et al. 2021; eval_protocols, section d)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reelvec.core import Config
+from reelvec.core.shapes import Float, Int
+
+_CHUNK = 256
+"""queries compared at once: constant, so that memory does not grow with the test set and small sets work too"""
+
+
+def knn_scores(
+    train_features: Float[Tensor, "n d"],
+    train_labels: Int[Tensor, "n"],
+    queries: Float[Tensor, "m d"],
+    classes: int,
+    k: int,
+    temperature: float,
+) -> Float[Tensor, "m classes"]:
+    """Sum, for each query and class, exp(cosine / temperature) over those of the k nearest that have the class."""
+    gallery = F.normalize(train_features, dim=1)
+    scores = queries.new_zeros(len(queries), classes)
+    for start in range(0, len(queries), _CHUNK):
+        cosine = F.normalize(queries[start : start + _CHUNK], dim=1) @ gallery.T
+        nearest, which = cosine.topk(min(k, len(gallery)), dim=1)
+        # a cosine is at most 1: taking 1 off scales all votes alike and keeps the exponential from overflowing
+        scores[start : start + _CHUNK].scatter_add_(1, train_labels[which], ((nearest - 1) / temperature).exp())
+    return scores
+
+
+class Knn(Config):
+    """Cosine similarity, k neighbours, each voting with exp(similarity / temperature)."""
+
+    k: int = 20
+    """clamped to the number of training videos"""
+    temperature: float = 0.07
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The numbers of `run` that are shares of test videos."""
+        return ("knn",)
+
+    @property
+    def protocol(self) -> str:
+        """The setting in words, printed beside the numbers."""
+        return f"DINO kNN: cosine, k = {self.k} (at most the training videos), votes exp(cosine / {self.temperature})"
+
+    def run(
+        self,
+        train_features: Float[Tensor, "n d"],
+        train_labels: Int[Tensor, "n"],
+        test_features: Float[Tensor, "m d"],
+        test_labels: Int[Tensor, "m"],
+        train_groups: Int[Tensor, "n"] | None = None,
+    ) -> dict[str, float]:
+        """Return {"knn": top-1 accuracy}; labels are class numbers from 0, groups are not used."""
+        classes = int(max(train_labels.max(), test_labels.max())) + 1
+        scores = knn_scores(train_features, train_labels, test_features, classes, self.k, self.temperature)
+        return {"knn": (scores.argmax(1) == test_labels).double().mean().item()}

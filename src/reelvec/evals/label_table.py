@@ -1,0 +1,134 @@
+"""Tables of labels with any column names: reading them, and telling which column is which."""
+
+import csv
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reelvec.core import ReelvecError
+
+Row = dict[str, str]
+
+_PATH_NAMES = ("path", "video", "video_path", "filepath", "file_path", "file", "filename", "file_name", "clip")
+_LABEL_NAMES = ("label", "class", "category", "action", "target", "labels")
+_SPLIT_NAMES = ("split", "subset", "set", "partition")
+_FILE = re.compile(r"\.\w{1,5}$")
+_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
+_SPLIT_WORDS = frozenset("train training trn tr test testing tst te val valid validation dev eval unlabelled".split())
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as text, under the table's own column names."""
+
+    path: Path
+    columns: list[str]
+    rows: list[Row]
+
+    def column(self, name: str) -> str:
+        """Return the name if there is such a column; ReelvecError with the nearest one otherwise."""
+        if name in self.columns:
+            return name
+        near = difflib.get_close_matches(name, self.columns, n=1)
+        raise ReelvecError(
+            f"read column '{name}' of {self.path}",
+            f"columns {', '.join(self.columns)}",
+            f"did you mean {near[0]}?" if near else "name one of these",
+        )
+
+    def values(self, name: str) -> list[str]:
+        """All values of a column that are not empty."""
+        return [row[name].strip() for row in self.rows if row[name].strip()]
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV (comma, semicolon or tab) or Parquet file; ReelvecError if that fails or nothing is in it."""
+    asked = f"read labels from {path}"
+    what = "a folder of class folders, or a CSV or Parquet table with a column of paths and one of labels"
+    if not path.exists():
+        raise ReelvecError(asked, "no such file or folder", f"give {what}")
+    try:
+        table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise ReelvecError(asked, f"it cannot be read as a table ({error})", f"give {what}") from error
+    if not table.rows:
+        raise ReelvecError(asked, "a table without rows" if table.columns else "an empty file", f"give {what}")
+    twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
+    if twice:
+        raise ReelvecError(asked, f"two columns named {', '.join(twice)}", "rename one of them")
+    return table
+
+
+def _read_parquet(path: Path) -> Table:
+    content = pq.read_table(path)
+    plain = [f.name for f in content.schema if not pa.types.is_nested(f.type) and not pa.types.is_binary(f.type)]
+    rows = content.select(plain).to_pylist()
+    return Table(path, plain, [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows])
+
+
+def _read_csv(path: Path) -> Table:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        head = file.readline()
+        file.seek(0)
+        # the header alone decides: values may hold commas of their own
+        delimiter = max(",;\t", key=head.count)
+        lines = [line for line in csv.reader(file, delimiter=delimiter, strict=True) if any(cell.strip() for cell in line)]
+    if not lines:
+        return Table(path, [], [])
+    columns = [name.strip() for name in lines[0]]
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) > len(columns):
+            raise csv.Error(f"row {number} has {len(line)} cells, the header {len(columns)}")
+    cells = (line + [""] * (len(columns) - len(line)) for line in lines[1:])
+    return Table(path, columns, [dict(zip(columns, line, strict=True)) for line in cells])
+
+
+def guess_path(table: Table, notes: list[str]) -> str:
+    """Return the one column whose values look like paths of files; ReelvecError if there is none or several."""
+    looks = [name for name in table.columns if _file_like(table, name)]
+    named = [name for name in looks if name.lower() in _PATH_NAMES]
+    return _only(named if len(looks) > 1 else looks, "path", "column of paths", table, notes)
+
+
+def guess_split(table: Table, taken: list[str], notes: list[str]) -> str | None:
+    """Return a column with a usual name that holds only words such as train and test, or None."""
+    for name in table.columns:
+        words = {value.lower() for value in table.values(name)}
+        usual = name.lower() in _SPLIT_NAMES and name not in taken
+        if usual and words and words <= _SPLIT_WORDS and len(words) > 1:
+            notes.append(f"guessed: column '{name}' is the split ({', '.join(sorted(words))})")
+            return name
+    return None
+
+
+def guess_labels(table: Table, taken: list[str], notes: list[str]) -> str:
+    """Return the column with a usual name for labels, else the only one whose values repeat; ReelvecError otherwise."""
+    free = [name for name in table.columns if name not in taken]
+    named = [name for name in free if name.lower() in _LABEL_NAMES]
+    if len(named) == 1:
+        return _only(named, "label", "column of labels", table, notes)
+    repeating = [name for name in free if 1 < len(set(table.values(name))) <= max(2, len(table.rows) // 2)]
+    return _only(named or repeating, "label", "column of labels", table, notes)
+
+
+def _only(candidates: list[str], word: str, what: str, table: Table, notes: list[str]) -> str:
+    if len(candidates) != 1:
+        several = f"{len(candidates)} could be: {', '.join(candidates)}" if candidates else "none looks like one"
+        raise ReelvecError(
+            f"find the {what} in {table.path}",
+            f"columns {', '.join(table.columns)}; {several}",
+            f"say {word}_column=NAME" + (" (or several, parted by commas)" if word == "label" else ""),
+        )
+    notes.append(f"guessed: column '{candidates[0]}' is the {what}")
+    return candidates[0]
+
+
+def _file_like(table: Table, name: str) -> bool:
+    """Whether most values end like file names; numbers do not, though 0.5 could be a file with the suffix .5."""
+    values = table.values(name)
+    like = [bool(_FILE.search(value)) and not _NUMBER.fullmatch(value) for value in values]
+    return 2 * sum(like) > len(values)

@@ -1,0 +1,242 @@
+"""Labels of videos: from folders named after classes, or from a table with whatever column names it has."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reelvec.core import ReelvecError, sample_generator
+from reelvec.evals.label_table import Row, guess_labels, guess_path, guess_split, read_table
+from reelvec.evals.split import hold_out
+
+_TRAIN = ("train", "training", "trn", "tr")
+_TEST = ("test", "testing", "tst", "te")
+_VAL = ("val", "valid", "validation", "dev", "eval")
+_VIDEO = frozenset(
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp .gif .mjpeg .mjpg .vob .mxf".split()
+)
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """One video with a label for each label column, and its side and group where these are given."""
+
+    path: str
+    labels: dict[str, str]
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """All labelled videos, sorted by path; `notes` say in words what was guessed or left out."""
+
+    videos: list[LabelledVideo]
+    columns: tuple[str, ...]
+    given_split: bool
+    notes: list[str] = field(default_factory=list)
+
+    def test_mask(self, column: str, share: float, seed: int) -> list[bool]:
+        """True for test videos: as given, or held out by seed, stratified by the classes of that column.
+
+        Videos of one group are never parted. Raises ReelvecError where one side would be empty.
+        """
+        if self.given_split:
+            mask = [video.split == "test" for video in self.videos]
+        else:
+            groups = [video.group for video in self.videos] if self.videos[0].group is not None else None
+            rng = sample_generator(seed, 0, f"evaluate/hold-out/{column}")
+            mask = hold_out([video.labels[column] for video in self.videos], groups, share, rng).tolist()
+        if not any(mask) or all(mask):
+            sides = f"{sum(mask)} test and {len(mask) - sum(mask)} training videos"
+            raise ReelvecError(
+                f"split {len(mask)} videos with labels '{column}'",
+                sides,
+                "give at least two videos (or groups) of a class, or a split column with both train and test",
+            )
+        return mask
+
+
+def read_labels(
+    source: str | os.PathLike[str],
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+) -> Labels:
+    """Read labels from a folder of class folders or from a CSV or Parquet table.
+
+    A folder holds `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`. A table has a column of paths (relative ones
+    count from the table's folder, else from the working folder) and one or several of labels (parted by commas), and may
+    have one with the words train and test, and one of groups. Columns that are not given are guessed where only one fits.
+    Raises ReelvecError for what cannot be read, is ambiguous, absent, listed twice, or has a single class.
+    """
+    path = Path(source)
+    if path.is_dir():
+        given = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
+        named = [f"{name}_column={value}" for name, value in given.items() if value]
+        if named:
+            raise ReelvecError(
+                f"use {' '.join(named)}", f"{path} is a folder, which has no columns", "leave it out, or give a CSV"
+            )
+        labels = _from_folder(path)
+    else:
+        labels = _from_table(path, path_column, label_column, split_column, group_column)
+    _refuse_duplicates(labels.videos, path)
+    _refuse_leaking_groups(labels)
+    for column in labels.columns:
+        classes = {video.labels[column] for video in labels.videos}
+        if len(classes) < 2:
+            raise ReelvecError(
+                f"evaluate with the labels '{column}' of {path}",
+                f"a single class, {next(iter(classes))!r}, for all {len(labels.videos)} videos",
+                "give labels with at least two classes",
+            )
+    return labels
+
+
+def _is_video(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in _VIDEO and not path.name.startswith(".")
+
+
+def _class_folders(folder: Path) -> dict[str, list[Path]]:
+    """Videos by the name of the first folder below `folder`, at any depth under it."""
+    inside = (child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith("."))
+    found = {child.name: [path for path in sorted(child.rglob("*")) if _is_video(path)] for child in inside}
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _from_folder(folder: Path) -> Labels:
+    children = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
+    train = next((children[word] for word in _TRAIN if word in children), None)
+    test = next((children[word] for word in (*_TEST, *_VAL) if word in children), None)
+    notes = []
+    if train and test:
+        sides: list[tuple[str | None, Path]] = [("train", train), ("test", test)]
+        notes.append(f"training videos from {train.name}/, test videos from {test.name}/")
+        others = sorted(child.name for child in children.values() if child not in (train, test))
+        if others:
+            notes.append(f"not used: {', '.join(f'{name}/' for name in others)}")
+    else:
+        sides = [(None, folder)]
+    videos = [
+        LabelledVideo(os.path.abspath(path), {"class": name}, side)
+        for side, root in sides
+        for name, paths in _class_folders(root).items()
+        for path in paths
+    ]
+    if not videos:
+        raise ReelvecError(
+            f"read labels from the folder {folder}",
+            "no video in a folder named after its class",
+            "put videos under <class>/, or under train/<class>/ and test/<class>/; or give a CSV of paths and labels",
+        )
+    return Labels(sorted(videos, key=lambda video: video.path), ("class",), train is not None and test is not None, notes)
+
+
+def _from_table(path: Path, path_name: str | None, label: str | None, split: str | None, group: str | None) -> Labels:
+    table = read_table(path)
+    notes: list[str] = []
+    path_name = table.column(path_name) if path_name else guess_path(table, notes)
+    asked = [table.column(name.strip()) for name in label.split(",") if name.strip()] if label else []
+    split = table.column(split) if split else guess_split(table, [path_name, *asked], notes)
+    group = table.column(group) if group else None
+    columns = asked or [guess_labels(table, [name for name in (path_name, split, group) if name], notes)]
+    base = _base_folder(path, [row[path_name] for row in table.rows if row[path_name]])
+    words = {row[split].strip().lower() for row in table.rows} if split else set()
+    test_words = _TEST if words & set(_TEST) else _VAL
+    videos, unlabelled, other_side = [], 0, Counter[str]()
+    for row in table.rows:
+        side = _side(row, split, test_words)
+        if not row[path_name] or any(not row[name].strip() for name in columns):
+            unlabelled += 1
+        elif split and side is None:
+            other_side[row[split]] += 1
+        else:
+            labels = {name: row[name].strip() for name in columns}
+            absolute = os.path.abspath(base / row[path_name])
+            videos.append(LabelledVideo(absolute, labels, side, row[group].strip() if group else None))
+    if unlabelled:
+        notes.append(f"{unlabelled} rows without a path or a label are left out")
+    for word, count in sorted(other_side.items()):
+        notes.append(f"{count} rows with {split} = {word!r} are left out: neither train nor test")
+    if not videos:
+        raise ReelvecError(
+            f"read labels from {path}", "no row with a path, a label and a known side", "look at the table and its columns"
+        )
+    if group and any(not video.group for video in videos):
+        raise ReelvecError(
+            f"keep the groups of column '{group}' together",
+            f"{sum(not video.group for video in videos)} rows without a group",
+            "fill the column for every labelled video",
+        )
+    _refuse_absent(videos, path)
+    return Labels(sorted(videos, key=lambda video: video.path), tuple(columns), split is not None, notes)
+
+
+def _side(row: Row, split: str | None, test_words: Sequence[str]) -> str | None:
+    word = row[split].strip().lower() if split else ""
+    return "train" if word in _TRAIN else "test" if word in test_words else None
+
+
+def _base_folder(table: Path, paths: Sequence[str]) -> Path:
+    """Where relative paths count from: the table's folder, or the working folder if only there a file is found."""
+    near = table.absolute().parent
+    return near if any((near / path).exists() for path in paths) or not any(map(os.path.exists, paths)) else Path.cwd()
+
+
+def _refuse_absent(videos: Sequence[LabelledVideo], source: Path) -> None:
+    absent = [video.path for video in videos if not os.path.isfile(video.path)]
+    if absent:
+        raise ReelvecError(
+            f"evaluate with the {len(videos)} videos of {source}",
+            f"{len(absent)} of them {'is' if len(absent) == 1 else 'are'} no file: {_few(absent)}",
+            "correct these paths (relative ones count from the table's folder) or take the rows out",
+        )
+
+
+def _refuse_duplicates(videos: Sequence[LabelledVideo], source: Path) -> None:
+    """One file under two names counts as twice the same: it could stand in training and test at once."""
+    first: dict[str, LabelledVideo] = {}
+    twice: list[str] = []
+    differing: list[str] = []
+    for video in videos:
+        before = first.setdefault(os.path.realpath(video.path), video)
+        if before is not video:
+            same = (before.labels, before.split, before.group) == (video.labels, video.split, video.group)
+            (twice if same else differing).append(video.path)
+    if differing:
+        raise ReelvecError(
+            f"read labels from {source}",
+            f"{len(differing)} video{'s' * (len(differing) > 1)} listed again with another label, split or group: "
+            f"{_few(differing)}",
+            "decide which line is right and take the other out",
+        )
+    if twice:
+        raise ReelvecError(
+            f"read labels from {source}",
+            f"{len(twice)} video{'s' * (len(twice) > 1)} listed more than once: {_few(twice)}",
+            "list each video once: a second copy could stand in training and test at the same time",
+        )
+
+
+def _refuse_leaking_groups(labels: Labels) -> None:
+    if not labels.given_split:
+        return
+    sides: dict[str, set[str | None]] = {}
+    for video in labels.videos:
+        if video.group is not None:
+            sides.setdefault(video.group, set()).add(video.split)
+    leaking = sorted(group for group, seen in sides.items() if len(seen) > 1)
+    if leaking:
+        raise ReelvecError(
+            "evaluate with the given split and groups",
+            f"{len(leaking)} groups have videos in both train and test: {_few(leaking)}",
+            "move each group to one side, or leave the split to reelvec: with groups alone it parts none",
+        )
+
+
+def _few(names: Sequence[str], many: int = 3) -> str:
+    return ", ".join(names[:many]) + (f" and {len(names) - many} more" if len(names) > many else "")

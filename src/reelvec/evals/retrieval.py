@@ -1,0 +1,45 @@
+"""Nearest-neighbour video retrieval without training (Xu et al. 2019, VCOP; eval_protocols, section b)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from reelvec.core import Config
+from reelvec.core.shapes import Float, Int
+
+_CHUNK = 256
+
+
+class Retrieval(Config):
+    """R@k: a test video is a hit if any of its k nearest training videos shares its class."""
+
+    at: tuple[int, ...] = (1, 5, 10, 20, 50)
+    """each clamped to the number of training videos"""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The numbers of `run` that are shares of test videos."""
+        return tuple(f"R@{k}" for k in self.at)
+
+    @property
+    def protocol(self) -> str:
+        """The setting in words, printed beside the numbers."""
+        return "retrieval: gallery = training videos, queries = test videos, cosine, features not centred"
+
+    def run(
+        self,
+        train_features: Float[Tensor, "n d"],
+        train_labels: Int[Tensor, "n"],
+        test_features: Float[Tensor, "m d"],
+        test_labels: Int[Tensor, "m"],
+        train_groups: Int[Tensor, "n"] | None = None,
+    ) -> dict[str, float]:
+        """Return {"R@k": share of hits} for each k; groups are not used."""
+        gallery = F.normalize(train_features, dim=1)
+        deepest = min(max(self.at), len(gallery))
+        hits = dict.fromkeys(self.at, 0)
+        for start in range(0, len(test_features), _CHUNK):
+            cosine = F.normalize(test_features[start : start + _CHUNK], dim=1) @ gallery.T
+            shared = train_labels[cosine.topk(deepest, dim=1).indices] == test_labels[start : start + _CHUNK, None]
+            for k in self.at:
+                hits[k] += int(shared[:, :k].any(1).sum())
+        return {f"R@{k}": hits[k] / len(test_features) for k in self.at}

@@ -1,0 +1,25 @@
+"""Slow networks: copies that follow a trained network as a moving average (MoCo, He et al. 2020, equation 2)."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def slow_copy(module: AnyModule) -> AnyModule:
+    """Copy a network, weights and buffers, and take the copy out of training."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def move(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
+    """Set each weight of `slow` to momentum x itself + (1 - momentum) x the weight of `fast`.
+
+    Buffers stay: the slow network gathers its own batch statistics while it reads clips. Momentum 0 copies exactly,
+    momentum 1 changes nothing.
+    """
+    for weight, target in zip(slow.parameters(), fast.parameters(), strict=True):
+        weight.lerp_(target, 1 - momentum)

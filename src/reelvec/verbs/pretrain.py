@@ -1,0 +1,239 @@
+"""`reelvec pretrain`: a folder of videos in, a run folder with encoders out."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import reelvec
+from reelvec.core import Batch, Method, ReelvecError, RunFolder, collectives, write_json, write_whole
+from reelvec.data.index import Index, index
+from reelvec.data.loader import ClipLoader, TrainingPlan
+from reelvec.data.streams import check_needs
+from reelvec.engine.config import (
+    RunConfig,
+    merge,
+    parse_settings,
+    read_yaml,
+    steps_of_run,
+    to_yaml,
+    validate,
+)
+from reelvec.engine.distributed import choose_device, join_group, launch, leave_group
+from reelvec.engine.loop import check_batch, train
+from reelvec.methods import METHODS
+
+Event = dict[str, Any]
+
+# what may change when a run goes on: nothing that the weights depend on
+_RUNTIME = {"device", "workers", "cache_gb", "timeout_seconds", "log_every", "save_every", "keep", "health_every"}
+_PROBE_VIDEOS = 64
+
+
+def pretrain(
+    videos: str | os.PathLike[str] | list[str],
+    method: str | None = None,
+    recipe: str | os.PathLike[str] | None = None,
+    settings: list[str] | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    devices: int = 1,
+    on_event: Callable[[Event], None] | None = None,
+    **keywords: Any,
+) -> dict[str, Any]:
+    """Train an encoder on unlabelled videos; goes on where it stopped if the run folder exists.
+
+    `videos` is a folder, a glob, a CSV, an index or a list of files. `settings` are "key=value" texts, `keywords` the same as
+    Python values: keys of the run (steps, batch, seed, optimiser.lr ...) or of the method (encoder, frames, temperature ...).
+    `on_event` is told what happens: kinds start, progress, health, saved, message, end. Returns a summary of the run.
+
+    Raises ReelvecError for anything that a person can put right.
+    """
+    tell = on_event or (lambda event: None)
+    changes = {**parse_settings(settings or []), **keywords}
+    asked_out = changes.pop("out", None) or out
+    join_group(str(changes.get("device", "cuda" if torch.cuda.is_available() else "cpu")))
+    try:
+        folder = RunFolder(asked_out or Path("runs") / _method_name(method, recipe, changes))
+        if collectives.rank() == 0:
+            config = _resolve(folder, method, recipe, changes, tell)
+            _prepare(folder, config, videos, devices if collectives.world() == 1 else collectives.world(), tell)
+        if collectives.world() > 1:
+            torch.distributed.barrier()
+        if devices > 1 and collectives.world() == 1:
+            return launch(_train, devices, (str(folder.path),), tell)
+        return _train(str(folder.path), tell if collectives.rank() == 0 else lambda event: None)
+    finally:
+        leave_group()
+
+
+def _method_name(method: str | None, recipe: Any, changes: dict[str, Any]) -> str:
+    name = method or changes.get("method") or (read_yaml(recipe_path(recipe)).get("method") if recipe else "modist")
+    if name not in METHODS:
+        raise ReelvecError(f"train with the method '{name}'", f"the methods {', '.join(METHODS)}", "choose one: --method NAME")
+    return str(name)
+
+
+def recipe_path(name: str | os.PathLike[str]) -> Path:
+    """Find a recipe by path or by name ("modist-cpu")."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    folder = recipes_folder()
+    found = folder / f"{name}.yaml"
+    if not found.exists():
+        names = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ReelvecError(f"use the recipe '{name}'", f"the recipes {', '.join(names)}", "choose one, or give a YAML file")
+    return found
+
+
+def recipes_folder() -> Path:
+    """Return where the recipes are: in the installed package, or beside it in a checkout."""
+    installed = Path(reelvec.__file__).parent / "recipes"
+    return installed if installed.is_dir() else Path(reelvec.__file__).parents[2] / "recipes"
+
+
+def _resolve(
+    folder: RunFolder, method: str | None, recipe: Any, changes: dict[str, Any], tell: Callable[[Event], None]
+) -> RunConfig:
+    """Lay recipe, saved configuration and changes over one another, strictly."""
+    name = _method_name(method, recipe, changes)
+    changes = {key: value for key, value in changes.items() if key != "method"}
+    settings_type = METHODS[name].Config
+    if folder.exists():
+        return _resolve_again(folder, name, method or recipe, changes, tell)
+    if recipe is None:
+        device = choose_device(str(changes.get("device", "auto")))
+        recipe = f"{name}-{'gpu' if device.type == 'cuda' else 'cpu'}"
+        tell({"kind": "message", "text": f"recipe {recipe}, by the device found ({device}); --recipe NAME takes another"})
+    base = read_yaml(recipe_path(recipe))
+    if base.get("method") != name:
+        raise ReelvecError(f"train {name} with {recipe}", f"a recipe for {base.get('method')}", f"use a recipe of {name}")
+    if "steps" in changes:
+        base.pop("epochs", None)
+    if "epochs" in changes:
+        base.pop("steps", None)
+    return _complete(merge(base, changes, settings_type), str(recipe))
+
+
+def _resolve_again(
+    folder: RunFolder, name: str, named: Any, changes: dict[str, Any], tell: Callable[[Event], None]
+) -> RunConfig:
+    saved = read_yaml(folder.config)
+    if saved.get("method") not in METHODS or (named and saved["method"] != name):
+        raise ReelvecError(
+            f"train {name} in {folder.path}",
+            f"a run of {saved.get('method')}",
+            "choose another out=FOLDER, or leave --method out",
+        )
+    before = _complete(saved, str(folder.config))
+    after = _complete(merge(saved, changes, METHODS[before.method].Config), "the command line")
+    old, new = before.model_dump(), after.model_dump()
+    changed = [key for key in old if old[key] != new[key] and key not in _RUNTIME]
+    if changed:
+        differences = "; ".join(f"{key} is {old[key]!r}, asked for {new[key]!r}" for key in changed)
+        raise ReelvecError(
+            f"go on with {folder.path} under other settings",
+            differences,
+            "choose another out=FOLDER, or leave these settings out",
+        )
+    tell({"kind": "message", "text": f"{folder.path} exists: going on with it"})
+    return after
+
+
+def _complete(content: dict[str, Any], where: str) -> RunConfig:
+    """Validate the run's and the method's settings and write every default of both out."""
+    config = validate(RunConfig, content, where)
+    settings = validate(METHODS[config.method].Config, config.settings, f"{where} (settings)")
+    return config.model_copy(update={"settings": settings.model_dump(mode="json")})
+
+
+def build_method(config: RunConfig) -> Method:
+    """Make a method with its first weights, which are a function of the seed."""
+    kind = METHODS[config.method]
+    torch.manual_seed(config.seed)
+    return kind(validate(kind.Config, config.settings, "the method"))
+
+
+def _prepare(folder: RunFolder, config: RunConfig, videos: Any, processes: int, tell: Callable[[Event], None]) -> None:
+    """Check all that can be checked before anything starts, then write the run folder."""
+    found = Index.load(folder.index) if folder.index.exists() else index(
+        videos, on_progress=lambda done, total, path: tell({"kind": "index", "done": done, "total": total, "path": path})
+    )  # fmt: skip
+    usable = len(found.usable())
+    method = build_method(config)
+    check_needs(found, method.needs())
+    check_batch(config, method, usable, processes)
+    steps = steps_of_run(config, usable)
+    choose_device(config.device)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    if not folder.index.exists():
+        found.save(folder.index)
+    write_whole(folder.config, lambda part: part.write_text(to_yaml(config)))
+    write_json(folder.environment, _environment(videos))
+    tell({
+        "kind": "start", "method": config.method, "run": str(folder.path), "videos": usable, "left_out": len(found) - usable,
+        "steps": steps, "batch": config.batch, "device": str(choose_device(config.device)), "processes": processes,
+        "weights": sum(p.numel() for p in method.parameters() if p.requires_grad),
+    })  # fmt: skip
+
+
+def _environment(videos: Any) -> dict[str, Any]:
+    return {
+        "command": sys.argv,
+        "videos": str(videos),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "versions": {name: version(name) for name in ("reelvec", "torch", "torchvision", "av", "numpy")},
+    }
+
+
+def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
+    """Train in this process, as one of those that joined, from what the run folder holds."""
+    folder = RunFolder(folder_path)
+    config = _complete(read_yaml(folder.config), str(folder.config))
+    join_group(config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(config.device)
+    found = Index.load(folder.index)
+    method = build_method(config)
+    needs, usable = method.needs(), len(found.usable())
+    plan = TrainingPlan(found, needs, config.seed)
+    cache_bytes = int(config.cache_gb * 2**30)
+    with ClipLoader(
+        found, needs, plan, config.batch, workers=_workers(config, device), timeout_seconds=config.timeout_seconds,
+        cache_bytes=cache_bytes, pin=device.type == "cuda",
+    ) as loader:  # fmt: skip
+        probe = _probe(found, config, method, device) if collectives.rank() == 0 else None
+        ended = train(method, config, folder, loader, probe, usable, device, tell)
+        quarantined = [{"path": q.path, "reason": q.reason, "times": q.times} for q in loader.quarantine]
+    summary = {
+        "run": str(folder.path), "method": config.method, "steps": ended.total, "verdict": ended.verdict,
+        "losses": ended.losses, "clips_per_second": ended.clips_per_second, "waiting_share": ended.waiting_share,
+        "encoders": sorted(method.encoders()), "quarantined": quarantined,
+    }  # fmt: skip
+    tell({"kind": "end", **summary})
+    return summary
+
+
+def _probe(found: Index, config: RunConfig, method: Method, device: torch.device) -> Batch:
+    """Decode the fixed batch of the health panel: other draws than any step's."""
+    plan = TrainingPlan(found, method.needs(), config.seed + 1)
+    videos = range(min(_PROBE_VIDEOS, len(found.usable())))
+    with ClipLoader(found, method.needs(), plan, len(videos)) as loader:
+        return next(iter(loader.batches([videos]))).to(device)
+
+
+def _workers(config: RunConfig, device: torch.device) -> int:
+    """Decode beside a GPU with all cores but one; beside a CPU that trains, with one, or in the process itself from a cache."""
+    if config.workers is not None:
+        return config.workers
+    if device.type == "cuda":
+        return max(1, (os.cpu_count() or 2) // collectives.world() - 1)
+    return 0 if config.cache_gb > 0 else 1

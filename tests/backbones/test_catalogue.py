@@ -1,0 +1,68 @@
+"""Every backbone by its name: map, channels, size, gradients, and errors a person can read."""
+
+import pytest
+import torch
+from reelvec.backbones import BACKBONES, build_encoder
+from reelvec.core import ReelvecError
+
+SMALL = {"mvit_v2_s": {"frames": 4, "size": 32}}
+"""arguments that make a backbone fit the clips of these tests"""
+MAPS = {
+    "r3d_18": (512, 1, 2, 2), "mc3_18": (512, 4, 2, 2), "r2plus1d_18": (512, 1, 2, 2), "s3d": (1024, 1, 1, 1),
+    "mvit_v2_s": (768, 2, 1, 1), "swin3d_t": (768, 2, 1, 1), "slow_r50": (2048, 2, 1, 1), "motion_r18": (64, 4, 1, 1),
+    "motion_r50": (256, 4, 1, 1), "tiny": (128, 1, 2, 2), "tiny_motion": (64, 1, 2, 2),
+}  # fmt: skip
+"""feature maps of clips of 4 x 32 x 32 (s3d: 8 x 32 x 32)"""
+MILLIONS = {
+    "r3d_18": 33.17, "mc3_18": 11.49, "r2plus1d_18": 31.30, "s3d": 7.91, "mvit_v2_s": 34.23, "swin3d_t": 27.85,
+    "slow_r50": 31.67, "motion_r18": 0.178, "motion_r50": 0.375, "tiny": 0.292, "tiny_motion": 0.073,
+}  # fmt: skip
+"""weights; torchvision's figures less the classifier, and CVRL's 31.7 M"""
+
+
+def clip(name, channels):
+    frames = 8 if name == "s3d" else 4
+    return torch.randn(2, channels, frames, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_map_gradients_size_and_randomness(name):
+    channels = 1 if "motion" in name else 3
+    encoder = build_encoder(name, channels, **SMALL.get(name, {})).train()
+    assert (encoder.architecture, encoder.channels, encoder.dim) == (name, channels, MAPS[name][0])
+    generator = torch.get_rng_state()
+    maps = encoder(clip(name, channels))
+    assert torch.equal(generator, torch.get_rng_state())  # a step must not depend on it
+    assert tuple(maps.shape) == (2, *MAPS[name])
+    maps.square().sum().backward()
+    assert not [n for n, p in encoder.named_parameters() if p.grad is None]
+    # positions of mvit depend on the size of the clips, so its figure is of the small clips here
+    assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=3e-3)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_an_encoder_can_be_built_again_from_what_it_knows(name):
+    first = build_encoder(name, 2, **SMALL.get(name, {}))
+    again = build_encoder(first.architecture, first.channels, **first.arguments)
+    again.load_state_dict(first.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(clip(name, 2)), first.eval()(clip(name, 2)))
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(ReelvecError, match="tiny_motion"):
+        build_encoder("resnet")
+
+
+def test_an_unknown_argument_lists_the_known():
+    with pytest.raises(ReelvecError, match="stem_kernel") as error:
+        build_encoder("slow_r50", 3, stem_kernels=1)
+    assert "stem_kernels" in error.value.asked
+    for argument in ("name", "depth", "channels"):
+        with pytest.raises(ReelvecError, match="its arguments are"):
+            build_encoder("r3d_18", 3, **{argument: 1})
+
+
+def test_a_wrong_value_is_told():
+    with pytest.raises(ReelvecError, match="temporal_kernels=3"):
+        build_encoder("slow_r50", 3, temporal_kernels=3)

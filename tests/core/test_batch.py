@@ -1,0 +1,30 @@
+import torch
+
+from reelvec.core import Batch, Clips, Needs, Stream, StreamNeed
+
+
+def made():
+    frames = torch.arange(2 * 3 * 1 * 2 * 2 * 2, dtype=torch.uint8).reshape(2, 3, 1, 2, 2, 2)
+    clips = Clips(frames, torch.tensor([[2, 2], [1, 2]]))
+    numbers = torch.tensor([4, 5])
+    return Batch({Stream.RGB: clips}, numbers, numbers, torch.zeros(2, 3), torch.ones(2))
+
+
+def test_a_clip_is_cut_out_with_its_sizes():
+    batch = made()
+    clip = batch.clip(Stream.RGB, 1)
+    assert clip.frames.shape == (2, 1, 1, 2, 2, 2)
+    assert torch.equal(clip.frames[:, 0], batch.streams[Stream.RGB].frames[:, 1])
+    assert len(batch) == 2
+
+
+def test_moving_keeps_every_part():
+    moved = made().to("meta")
+    assert moved.streams[Stream.RGB].frames.device.type == "meta"
+    assert moved.streams[Stream.RGB].size.device.type == "meta"
+    assert {moved.numbers.device.type, moved.rows.device.type, moved.start_seconds.device.type} == {"meta"}
+
+
+def test_needs_find_a_stream():
+    need = StreamNeed(stream=Stream.RGB, frames=8, stride=2)
+    assert Needs(streams=(need,)).need(Stream.RGB) == need

@@ -1,0 +1,81 @@
+import dataclasses
+
+import torch
+from torch import nn
+
+from reelvec.core import Batch, Method, Needs, Progress
+from reelvec.engine.health import Health, judge, measure_health
+
+
+class Fixed(Method):
+    """Its embeddings are given; it would notice a change of its batch statistics."""
+
+    accumulates = True
+
+    def __init__(self, z):
+        super().__init__()
+        self.z, self.norm = z, nn.BatchNorm1d(z.shape[-1])
+
+    def embeddings(self, batch, at):
+        self.norm(self.z[:, 0])
+        return self.z
+
+    def needs(self):
+        return Needs(streams=())
+
+    def step(self, batch, at):
+        return {}
+
+    def after_step(self, at):
+        pass
+
+    def encoders(self):
+        return {}
+
+
+NOTHING = Batch({}, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2), torch.zeros(0))
+
+
+def measured(z, step=10):
+    return measure_health(Fixed(z), NOTHING, Progress(step, 100, 0.0, 0))
+
+
+START = measured(torch.ones(64, 2, 32) + 0.01 * torch.randn(64, 2, 32, generator=torch.Generator().manual_seed(0)), step=0)
+SPREAD = measured(torch.randn(64, 1, 32, generator=torch.Generator().manual_seed(1)).expand(-1, 2, -1))
+
+
+def test_spread_features_are_healthy():
+    assert judge([START, SPREAD])[0] == "healthy"
+    assert SPREAD.alignment == 0
+    assert SPREAD.effective_rank > 20
+
+
+def test_the_first_look_is_not_judged():
+    assert judge([START])[0] == "starting"
+
+
+def test_one_point_is_collapsed():
+    point = measured(torch.ones(64, 2, 32) + 1e-4 * torch.randn(64, 2, 32))
+    word, advice = judge([START, SPREAD, point])
+    assert word == "collapsed"
+    assert "learning rate" in advice
+
+
+def test_one_line_is_collapsed():
+    line = measured(torch.randn(64, 1, 1) * torch.ones(64, 2, 32))
+    assert judge([START, SPREAD, line])[0] == "collapsed"
+
+
+def test_half_the_directions_gone_is_shrinking():
+    fewer = dataclasses.replace(SPREAD, effective_rank=SPREAD.effective_rank * 0.4)
+    assert judge([START, SPREAD, fewer])[0] == "shrinking"
+
+
+def test_looking_changes_nothing():
+    method = Fixed(torch.randn(16, 2, 8))
+    method.train()
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    measure_health(method, NOTHING, Progress(0, 1, 0.0, 0))
+    assert method.norm.training
+    assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
+    assert isinstance(measured(method.z), Health)

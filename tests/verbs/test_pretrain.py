@@ -1,0 +1,159 @@
+"""Runs of the whole line on a few generated videos."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reelvec.core import ReelvecError, RunFolder
+from reelvec.data.shapes import make_shapes
+from reelvec.engine.log import read_log
+from reelvec.verbs.pretrain import pretrain
+
+SMALL = ["batch=8", "cache_gb=1", "health_every=4", "log_every=1", "queue=32", "view.size=32", "short_side=36"]
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos") / "shapes"
+    make_shapes(folder, videos=(24, 8), seed=3, truth=False)
+    return folder / "train"
+
+
+def final_weights(run, step):
+    folder = RunFolder(run).step_folder(step)
+    return {**load_file(folder / "method.safetensors"), **load_file(folder / "optimizer.safetensors")}
+
+
+def assert_equal_weights(first, second):
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+@pytest.mark.parametrize("method", ["modist", "rho_moco"])
+def test_a_run_leaves_all_that_was_promised(shapes, tmp_path, method):
+    events = []
+    summary = pretrain(
+        shapes, method, settings=[*SMALL, "steps=4", "save_every=2"], out=tmp_path / "run", on_event=events.append
+    )
+    run = RunFolder(tmp_path / "run")
+    assert run.saved_steps() == [2, 4]
+    assert {e["kind"] for e in events} >= {"message", "start", "health", "progress", "saved", "end"}
+    rows = read_log(run.log)
+    assert [r["step"] for r in rows if "loss" in r] == [1, 2, 3, 4]
+    assert all(math.isfinite(r["loss"]) for r in rows if "loss" in r)
+    assert [r["step"] for r in rows if "health" in r] == [0, 4]
+    assert {p.name for p in run.encoder.iterdir()} >= {"visual.safetensors", "visual.json"}
+    assert summary["encoders"] == (["motion", "visual"] if method == "modist" else ["visual"])
+    assert json.loads(run.environment.read_text())["versions"]["torch"] == torch.__version__
+
+
+def test_a_run_that_was_cut_ends_as_if_it_was_not(shapes, tmp_path):
+    settings = [*SMALL, "steps=6", "save_every=3"]
+    pretrain(shapes, "modist", settings=settings, out=tmp_path / "straight")
+
+    class CutError(Exception):
+        pass
+
+    def cut_after_four(event):
+        if event["kind"] == "progress" and event["step"] == 4:
+            raise CutError
+
+    with pytest.raises(CutError):
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / "cut", on_event=cut_after_four)
+    assert RunFolder(tmp_path / "cut").saved_steps() == [3]
+    pretrain(shapes, "modist", settings=settings, out=tmp_path / "cut")
+    assert_equal_weights(final_weights(tmp_path / "straight", 6), final_weights(tmp_path / "cut", 6))
+    steps = [r["step"] for r in read_log(RunFolder(tmp_path / "cut").log) if "loss" in r]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kill_9_at_ten_random_moments(shapes, tmp_path):
+    """Every resumed run ends in weights bit-equal to the uninterrupted one, queues and optimiser included."""
+
+    def start(run):
+        settings = [*SMALL, "steps=40", "save_every=1", f"out={run}"]
+        command = [sys.executable, "-m", "reelvec", "pretrain", str(shapes), "--method", "modist", "--json", *settings]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    straight = start(tmp_path / "straight")
+    _, error = straight.communicate()
+    assert straight.returncode == 0, error
+    moments, kills = random.Random(0), 0
+    while kills < 10:
+        run = tmp_path / f"cut{kills // 3}"
+        process = start(run)
+        try:
+            process.wait(timeout=moments.uniform(3, 12))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+        process.communicate()
+    ends = {tmp_path / f"cut{i}" for i in range(4)}
+    for run in ends:
+        last = start(run)
+        _, error = last.communicate()
+        assert last.returncode == 0, error
+        assert_equal_weights(final_weights(tmp_path / "straight", 40), final_weights(run, 40))
+
+
+def test_two_processes_equal_one_of_twice_the_batch(shapes, tmp_path):
+    """Losses agree to rounding, and the queue holds the same keys in the same order."""
+    settings = [*SMALL, "steps=3", "save_every=3"]
+    for method in ("modist",):
+        pretrain(shapes, method, settings=settings, out=tmp_path / f"{method}1")
+        pretrain(shapes, method, settings=settings, out=tmp_path / f"{method}2", devices=2)
+        one, two = ([r["loss"] for r in read_log(RunFolder(tmp_path / f"{method}{n}").log) if "loss" in r] for n in (1, 2))
+        assert one == pytest.approx(two, rel=1e-4)
+        first, second = (load_file(RunFolder(tmp_path / f"{method}{n}").step_folder(3) / "method.safetensors") for n in (1, 2))
+        queues = [name for name in first if "queue" in name]
+        assert queues
+        for name in queues:
+            assert torch.allclose(first[name].float(), second[name].float(), atol=1e-3), name
+
+
+def test_byol_without_what_holds_it_apart_is_called_collapsed(shapes, tmp_path):
+    settings = [*SMALL[:4], "view.size=32", "short_side=36", "steps=24", "optimiser.lr=0.02"]
+    bad = pretrain(shapes, "rho_byol", settings=[*settings, "predictor=false", "momentum=0"], out=tmp_path / "bad")
+    good = pretrain(shapes, "rho_moco", settings=[*settings[:-1], "queue=32"], out=tmp_path / "good")
+    assert bad["verdict"] == "collapsed"
+    assert good["verdict"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["stepz=3"], "no such setting; near it: steps"),
+        (["batch=500"], "24 usable videos"),
+        (["steps=3", "epochs=2"], "both steps and epochs"),
+        (["flow_source=nothing"], "flow_source"),
+        (["device=cuda:7"], "CUDA devices"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_starts(shapes, tmp_path, settings, said):
+    with pytest.raises(ReelvecError, match=said):
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_is_not_mixed_with_another_run(shapes, tmp_path):
+    pretrain(shapes, "rho_moco", settings=[*SMALL, "steps=1"], out=tmp_path / "run")
+    with pytest.raises(ReelvecError, match="a run of rho_moco"):
+        pretrain(shapes, "modist", settings=[*SMALL, "steps=1"], out=tmp_path / "run")
+    with pytest.raises(ReelvecError, match="temperature"):
+        pretrain(shapes, "rho_moco", settings=[*SMALL, "steps=1", "temperature=0.5"], out=tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_step(shapes, tmp_path):
+    settings = [*SMALL, "steps=40", "save_every=1", "optimiser.name=sgd", "optimiser.lr=1e30"]
+    with pytest.raises(ReelvecError, match="the last good step"):
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / "run")
+    steps = RunFolder(tmp_path / "run").saved_steps()
+    assert steps
