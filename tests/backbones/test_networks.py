@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from reelvec.backbones import build_encoder
-from reelvec.core import ReelvecError
 from torch import nn
 from torchvision.models import video
+
+from reelvec.backbones import build_encoder
+from reelvec.core import ReelvecError
 
 
 def kernels(stage):
@@ -63,9 +64,7 @@ def test_tiny_networks_see_the_order_of_frames(name):
     assert not torch.allclose(encoder.features(clip), encoder.features(clip.flip(2)), atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "head"), [("r3d_18", "fc"), ("mc3_18", "fc"), ("r2plus1d_18", "fc"), ("swin3d_t", "head")]
-)
+@pytest.mark.parametrize(("name", "head"), [("r3d_18", "fc"), ("mc3_18", "fc"), ("r2plus1d_18", "fc"), ("swin3d_t", "head")])
 def test_the_map_of_torchvisions_networks_is_what_their_classifier_pools(name, head):
     """Pooled features through the network's own classifier give the scores of the network itself."""
     whole = getattr(video, name)(num_classes=5).eval()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from reelvec.backbones import build_encoder, load_encoder, save_encoder, saved_encoders
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed, Times
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from reelvec.backbones import build_encoder
-from reelvec.core import ReelvecError
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import video
+
+from reelvec.backbones import build_encoder
+from reelvec.core import ReelvecError
 
 
 @pytest.fixture(scope="module")

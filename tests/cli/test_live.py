@@ -36,7 +36,9 @@ def written(screen: Console) -> str:
     return screen.file.getvalue()
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.7, "1:00"), (187.0, "3:07"), (7387.0, "2:03:07"), (-1.0, "0 s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.7, "1:00"), (187.0, "3:07"), (7387.0, "2:03:07"), (-1.0, "0 s")]
+)
 def test_times_are_short(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
@@ -86,6 +88,17 @@ def test_in_a_terminal_one_panel_shows_all() -> None:
     for part in ("step 25/100", "3:07 left", "123.4 clips/s", "25% waiting", "cross 0.250", "saved at 20", "effective rank"):
         assert part in text
     assert "\x1b[1;31mcollapsed" in written(screen)
+
+
+def test_the_next_run_begins_with_an_empty_panel() -> None:
+    with RunView(console(terminal=False)) as view:
+        view(progress(100))
+        view(HEALTH)
+        view({"kind": "start", "method": "cvrl", "run": "runs/b", "videos": 8, "left_out": 0, "steps": 2, "batch": 4,
+              "device": "cpu", "processes": 2, "weights": 1000})  # fmt: skip
+    flat = Console(file=io.StringIO(), width=100)
+    flat.print(view.panel())
+    assert written(flat).strip() == ""
 
 
 def test_silence_is_silence() -> None:

@@ -43,7 +43,11 @@ CASES = {
     "h264_b_avi": {"gop": 9, "b_frames": 2, "suffix": ".avi"},  # time stamps in a wrong order
     "hevc": {"codec": "hevc", "gop": 9},
     "hevc_b": {"codec": "hevc", "gop": 9, "b_frames": 3},
-    "hevc_open_groups": {"codec": "hevc", "gop": 9, "options": {"x265-params": "log-level=none:open-gop=1:bframes=3:b-adapt=0"}},
+    "hevc_open_groups": {
+        "codec": "hevc",
+        "gop": 9,
+        "options": {"x265-params": "log-level=none:open-gop=1:bframes=3:b-adapt=0"},
+    },
     "hevc_variable_odd": {"codec": "hevc", "gop": 9, "variable_rate": True, "size": (65, 49), "suffix": ".mkv"},
     "mpeg4": {"codec": "mpeg4", "gop": 9},
     "mpeg4_b": {"codec": "mpeg4", "gop": 9, "b_frames": 2},
@@ -97,9 +101,7 @@ def test_any_frames_in_any_order_equal_sequential_decoding(case, name, shares, v
     wanted = [int(share * row.frames) for share in shares]
     same(row, sequential, wanted)
     # exporting vectors changes nothing in the pictures
-    np.testing.assert_array_equal(
-        decode_frames(row, wanted, row.height, row.width, vectors=vectors).frames, sequential[wanted]
-    )
+    np.testing.assert_array_equal(decode_frames(row, wanted, row.height, row.width, vectors=vectors).frames, sequential[wanted])
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if "rotation" not in CASES[n] and n != "h264_cut_by_edit_list"])
@@ -229,9 +231,7 @@ def test_a_file_that_changed_or_went_away_is_a_decode_error(case, tmp_path):
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4", "mjpeg"])
 def test_damage_on_the_way_is_an_error_and_before_it_frames_are_exact(make_video, tmp_path, codec):
-    video = make_video(
-        tmp_path / f"{codec}.mp4", codec=codec, frames=60, size=(128, 96), gop=30, picture=moving(2, 3, 1)
-    )
+    video = make_video(tmp_path / f"{codec}.mp4", codec=codec, frames=60, size=(128, 96), gop=30, picture=moving(2, 3, 1))
     row = index(video, workers=0).row(0)
     with av.open(str(video)) as container:
         packets = [p for p in container.demux(video=0) if p.size]

@@ -1,4 +1,6 @@
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reelvec.backbones import build_encoder, load_encoder, save_encoder
-from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
+from reelvec.core import Clips, EncoderCard, Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import index
 from reelvec.data.streams import read_clips
 from reelvec.embeddings import Embeddings, embed
-from reelvec.embeddings import embed as embed_function
 from reelvec.embeddings.embed import windows
 from reelvec.engine.extract import frames_for
 
-embed_module = __import__("importlib").import_module(embed_function.__module__)
+embed_module = sys.modules["reelvec.embeddings.embed"]  # by attribute one gets the function of that name
 
 
 def save(folder: Path, seed: int) -> Path:
@@ -43,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("run"), 1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def videos(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
     """Five videos of one to three seconds, and one that is cut short."""
     for i in range(5):
@@ -75,8 +76,6 @@ def test_a_vector_is_the_mean_over_evenly_spaced_clips(run: Path, videos: Path, 
     for start in (0.0, (2 - 8 / 24) / 2, 2 - 8 / 24):
         clip = read_clips(row, card.needs, [start])[Stream.RGB]
         batch = torch.from_numpy(clip)[None]
-        from reelvec.core import Clips
-
         size = torch.tensor([batch.shape[-2:]])
         with torch.inference_mode():
             vectors.append(encoder.features(frames_for(card, Clips(batch, size)))[0].numpy())
@@ -84,7 +83,7 @@ def test_a_vector_is_the_mean_over_evenly_spaced_clips(run: Path, videos: Path, 
 
 
 def test_windows_of_a_file(run: Path, videos: Path, tmp_path: Path) -> None:
-    embed(run, [videos / "4.mp4"], tmp_path / "emb.parquet", window_seconds=1, hop_seconds=0.8)
+    embed(run, [videos / "4.mp4"], tmp_path / "emb.parquet", window_seconds=1.0, hop_seconds=0.8)
     table = Embeddings(tmp_path / "emb.parquet")
     assert table.start_seconds.tolist() == pytest.approx([0, 0.8, 1.6, 2])
     assert table.end_seconds.tolist() == pytest.approx([1, 1.8, 2.6, 3])
@@ -144,7 +143,7 @@ def test_windows_cover_the_video_and_stay_inside(duration: float, window: float,
     assert got[-1][1] == pytest.approx(duration)
     assert all(0 <= start < end <= duration + 1e-9 for start, end in got)
     assert all(end - start == pytest.approx(min(window, duration)) for start, end in got)
-    assert all(before < after for (before, _), (after, _) in zip(got, got[1:], strict=False))
+    assert all(before < after for (before, _), (after, _) in pairwise(got))
 
 
 def test_a_whole_video_is_one_window() -> None:
@@ -155,9 +154,9 @@ def test_a_whole_video_is_one_window() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"window_seconds": 0}, "window_seconds=0"),
-        ({"window_seconds": 1, "hop_seconds": -1}, "hop_seconds=-1"),
-        ({"hop_seconds": 1}, "no window that could hop"),
+        ({"window_seconds": 0.0}, "window_seconds=0"),
+        ({"window_seconds": 1.0, "hop_seconds": -1.0}, "hop_seconds=-1"),
+        ({"hop_seconds": 1.0}, "no window that could hop"),
         ({"clips": 0}, "clips=0"),
         ({"encoder": "motion"}, "visual"),
     ],

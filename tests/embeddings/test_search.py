@@ -96,9 +96,7 @@ def test_cosine_is_exact_and_zero_vectors_are_not_near(tmp_path: Path) -> None:
     made = Made(encoder="visual", weights_sha256="0", window_seconds=None, hop_seconds=None, clips=None, videos="")
     paths = [f"/absent/{i}.mp4" for i in range(200)]
     pq.write_table(make_table(paths, [0.0] * 200, [1.0] * 200, vectors, made), tmp_path / "emb.parquet")
-    slow = [
-        float(v.astype(float) @ vectors[3] / max(np.linalg.norm(v) * np.linalg.norm(vectors[3]), 1e-12)) for v in vectors
-    ]
+    slow = [float(v.astype(float) @ vectors[3] / max(np.linalg.norm(v) * np.linalg.norm(vectors[3]), 1e-12)) for v in vectors]
     np.testing.assert_allclose(cosine(vectors[3], vectors), slow, atol=1e-6)
     expected = [i for i in np.argsort(slow)[::-1] if i != 3][:10]
     assert [row["row"] for row in search(3, tmp_path / "emb.parquet")] == expected

@@ -147,7 +147,7 @@ def test_two_label_columns_with_a_split_and_a_broken_file(run: Path, videos: Pat
 
 def test_a_motion_encoder_alone(run: Path, videos: Path, tmp_path: Path) -> None:
     got = evaluate(run, videos, encoders=("motion",), tasks=("retrieval",), out=tmp_path / "out.json")
-    assert [row["name"] for row in got["tables"][0]["rows"]][0] == "motion"
+    assert got["tables"][0]["rows"][0]["name"] == "motion"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def files(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-@pytest.fixture()
+@pytest.fixture
 def table(tmp_path: Path) -> Table:
     """Write a CSV next to eight files v0.mp4 ... v7.mp4."""
     files(tmp_path, *(f"v{i}.mp4" for i in range(8)))
@@ -98,7 +98,10 @@ def test_paths_may_count_from_the_working_folder(tmp_path: Path, monkeypatch: py
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "labels.csv").write_text("path,label\nclips/1.mp4,a\nclips/2.mp4,b\n")
     monkeypatch.chdir(tmp_path)
-    assert [Path(v.path) for v in read_labels("tables/labels.csv").videos] == [tmp_path / "clips/1.mp4", tmp_path / "clips/2.mp4"]
+    assert [Path(v.path) for v in read_labels("tables/labels.csv").videos] == [
+        tmp_path / "clips/1.mp4",
+        tmp_path / "clips/2.mp4",
+    ]
 
 
 def test_validation_is_the_test_part_only_where_there_is_no_test(table: Table) -> None:

@@ -191,7 +191,11 @@ def test_two_processes_are_one_of_twice_the_batch(small, tmp_path):
     processes = [
         subprocess.Popen([sys.executable, script, str(rank), tmp_path], stderr=subprocess.PIPE, text=True) for rank in range(2)
     ]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
+    try:
+        errors = [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], errors
     ours, theirs = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for name in METHODS:

@@ -8,24 +8,24 @@ import pytest
 import torch
 
 
-@pytest.fixture
-def two_processes(tmp_path):
-    """Run one job of `two_processes.py` in two processes; return what they stacked."""
+@pytest.fixture(scope="session")
+def two_processes(tmp_path_factory):
+    """What the two processes of `two_processes.py` computed together, by job and name."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    script = Path(__file__).with_name("two_processes.py")
+    arguments = [[sys.executable, script, str(rank), folder] for rank in range(2)]
+    processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
+    try:
+        errors = [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], errors
+    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(2))
+    return {job: merge(first[job], second[job]) for job in first}
 
-    def run(job, dtype):
-        script = Path(__file__).with_name("two_processes.py")
-        arguments = [[sys.executable, script, job, dtype, str(rank), tmp_path] for rank in range(2)]
-        processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
-        errors = [process.communicate(timeout=120)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], errors
-        parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
-        return merge(parts)
 
-    return run
-
-
-def merge(parts):
-    first, second = parts
+def merge(first, second):
     merged = {}
     for name in first:
         kind, key = name.split("/")

@@ -31,7 +31,7 @@ def test_conversion_keeps_weights_and_names():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_two_processes_of_unequal_halves_are_one_batch(two_processes, dtype):
-    ours = two_processes("batch_norm", dtype)
+    ours = two_processes[dtype]
     tolerance = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 3e-2}[dtype]
     x = clips(getattr(torch, dtype)).requires_grad_()
     norm = nn.BatchNorm3d(4).to(torch.float64 if dtype == "float64" else torch.float32)
@@ -54,7 +54,7 @@ def test_two_processes_of_unequal_halves_are_one_batch(two_processes, dtype):
 
 def test_two_processes_share_losses_codes_and_queues(two_processes):
     """NT-Xent, Sinkhorn and the queue on halves of a batch equal those on the whole."""
-    halves = two_processes("collected", "float64")
+    halves = two_processes["collected"]
     first, second = (torch.nn.functional.normalize(clips(torch.float64).flatten(1)[:, o : o + 8]) for o in (0, 20))
     first.requires_grad_()
     loss = nt_xent(first, second, 0.1)

@@ -1,4 +1,4 @@
-"""The work of one of two processes: `two_processes.py JOB DTYPE RANK FOLDER`. Names say how halves are put together."""
+"""The work of one of two processes: `two_processes.py RANK FOLDER`. Names say how halves are put together."""
 
 import sys
 from pathlib import Path
@@ -54,8 +54,9 @@ def collected(rank, dtype):
 
 
 if __name__ == "__main__":
-    job, dtype, rank, folder = sys.argv[1], getattr(torch, sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder / f'meeting-{job}'}", rank=rank, world_size=2)
-    torch.save({"batch_norm": batch_norm, "collected": collected}[job](rank, dtype), folder / f"{rank}.pt")
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    done = {name: batch_norm(rank, getattr(torch, name)) for name in ("float64", "float32", "bfloat16")}
+    torch.save({**done, "collected": collected(rank, torch.float64)}, folder / f"{rank}.pt")
     dist.destroy_process_group()

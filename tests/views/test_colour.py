@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as oracle
+
 from reelvec.views.blur import gaussian_blur, kernel_side
 from reelvec.views.colour import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, jitter, solarise, to_grey
-from torchvision.transforms.v2 import functional as oracle
 
 
 @pytest.fixture

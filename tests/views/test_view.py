@@ -3,10 +3,11 @@
 import pytest
 import torch
 from pydantic import ValidationError
+from torchvision.transforms.v2 import functional as oracle
+
 from reelvec.core import Clips, Draws, ReelvecError
 from reelvec.views import ViewConfig, apply_geometry, centre_view, make_view, normalise
 from reelvec.views.colour import NEUTRAL
-from torchvision.transforms.v2 import functional as oracle
 
 FULL = ViewConfig(
     size=12, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.3, blur=0.5, solarise=0.3,
@@ -101,8 +102,10 @@ def by_torchvision(clip, view, i, config):
 def test_a_view_equals_torchvision_with_the_same_parameters(clips, colour):
     config = FULL.model_copy(update={"colour": colour, "blur_kernel": 5, "solarise": 0.0, "mean": (0.4, 0.5, 0.6)})
     view = make_view(clips, config, draws())
-    assert view.flipped.any() and not view.flipped.all()
-    assert view.colours.grey.any() and (view.colours.sigma > 0).any()
+    assert view.flipped.any()
+    assert not view.flipped.all()
+    assert view.colours.grey.any()
+    assert (view.colours.sigma > 0).any()
     for i in range(6):
         wanted = by_torchvision(one(clips, i).frames[0, 0], view, i, config)
         torch.testing.assert_close(view.frames[i], wanted, atol=2e-4, rtol=0)
@@ -151,7 +154,8 @@ def test_flow_turns_with_the_flip_and_grows_with_the_resize(clips):
     """A point carried by the flow lands in the view where the carried point's own coordinates say."""
     flow = torch.tensor([3.0, -2.0])[None, None, :, None, None, None].expand(6, 1, 2, 4, 24, 30).half()
     view = make_view(clips, FULL, draws())
-    assert view.flipped.any() and not view.flipped.all()
+    assert view.flipped.any()
+    assert not view.flipped.all()
     got = apply_geometry(Clips(flow, clips.size), view, 8, vectors=True)
 
     def place(point, i):  # pixels of the picture -> pixels of the view of side 8

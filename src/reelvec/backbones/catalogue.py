@@ -27,7 +27,7 @@ BACKBONES: dict[str, Callable[..., Encoder]] = {
 """name -> build(channels, weights=None, **arguments)"""
 
 
-def build_encoder(name: str, channels: int = 3, /, **arguments: Any) -> Encoder:
+def build_encoder(name: str, /, channels: int = 3, **arguments: Any) -> Encoder:
     """Build a backbone by name; `weights` (a path) and the backbone's own arguments by keyword.
 
     ReelvecError for a name, an argument or a value that does not exist.

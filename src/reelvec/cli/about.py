@@ -68,14 +68,14 @@ def demo(
     says what each encoder knows of either: an encoder that sees the motion
     beats one that only recognises the scene.
     """
-    from reelvec.cli.live import counting
+    from reelvec.cli.live import RunView
     from reelvec.cli.output import only_results_on_stdout, show, talk
-    from reelvec.cli.tables import facts_table
+    from reelvec.cli.tables import demo_table
     from reelvec.verbs.demo import demo as verb
 
     paths, settings = split_words(words or [])
     expect_paths(paths, [], "demo")
     arguments = keyword_arguments(verb, settings, taken=())
-    with only_results_on_stdout(as_json):
-        result = verb(**arguments)
-    show(result, facts_table, as_json)
+    with only_results_on_stdout(as_json), RunView(talk(), silent=as_json, plain_lines=3) as view:
+        result = verb(**arguments, on_event=view)
+    show(result, demo_table, as_json)

@@ -75,8 +75,10 @@ def evaluate(
 
       reelvec evaluate runs/a --labels my.csv tasks=knn,linear clips=2
 
-    The rows "untrained", "pixels" and "colours" are always there: what the
-    encoder adds is what it has over them.
+    Beside the encoder there is always the same network untrained, raw
+    pixels, a colour histogram and chance: what learning gave is what the
+    encoder has over them. A column of labels that is not named is found
+    where only one fits; without a column of splits, a part is held out.
     """
     from reelvec.cli.live import counting
     from reelvec.cli.output import only_results_on_stdout, show, talk
@@ -90,7 +92,7 @@ def evaluate(
         raise ReelvecError(
             f"evaluate {paths[0]}", "no labels", "add --labels FOLDER (a sub-folder for each class) or --labels FILE.csv"
         )
-    columns = {
+    columns: dict[str, Any] = {
         name: value
         for name, value in (
             ("path_column", path_column),

@@ -62,7 +62,7 @@ class RunView:
         if kind == "index":
             self.reading = event
         elif kind == "start":
-            self.reading = {}
+            self.reading, self.progress, self.health, self.saved_step = {}, {}, {}, None  # the demo shows several runs
         elif kind == "progress":
             self.progress = event
         elif kind == "health":

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reelvec.cli.live import VERDICT_COLOURS
+from reelvec.cli.live import VERDICT_COLOURS, clock
 
 _DOCTOR_COLOURS = {"good": "green", "note": "yellow", "problem": "bold red"}
 
@@ -86,14 +86,16 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
             f"{one['label_column']}: {len(one['classes'])} classes, {one['train']} videos to learn from, "
             f"{one['test']} to measure with (percent, 95 % interval)"
         )
-        table = Table("features", "dim", *one["columns"], title=title, title_justify="left")
+        table = Table("features", "dim", *one["columns"])
         for row in one["rows"]:
             cells = (_share(row, column) for column in one["columns"])
             table.add_row(row["name"], str(row["dim"] or ""), *cells)
-        parts.append(table)
+        parts += [Text(title, style="bold"), table]
     parts += [Text(note) for note in result["notes"]]
     if left_out := result["left_out"]:
-        parts.append(Text(f"left out as unreadable: {len(left_out)}, the first {left_out[0]['path']} ({left_out[0]['reason']})"))
+        parts.append(
+            Text(f"left out as unreadable: {len(left_out)}, the first {left_out[0]['path']} ({left_out[0]['reason']})")
+        )
     parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
     parts.append(Text(f"written to {result['file']}"))
     return Group(*parts)
@@ -116,10 +118,31 @@ def methods_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{row['encoder']}; keeps {' and '.join(row['encoders'])}; {row['paper']}"
         )
         table.add_row(row["name"] + ("*" if row["patent"] else ""), Text.assemble(row["summary"], "\n", (facts, "dim")))
-    notes = [
-        Text(f"* {row['patent']}. Whether that matters to you is yours to decide.") for row in rows if row["patent"]
-    ]
+    notes = [Text(f"* {row['patent']}. Whether that matters to you is yours to decide.") for row in rows if row["patent"]]
     return Group(table, *notes, Text("The recipes NAME-gpu and NAME-cpu are smaller than the papers' settings.", style="dim"))
+
+
+def demo_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw what each network of the demo knows of motion and of scene, and what a search by motion found."""
+    seeds = result["seeds"]
+    spread = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    title = f"{result['measure']}, percent, {spread}, {result['steps']} steps on {result['videos']['train']} videos"
+    table = Table("network", "motion", "scene")
+    for row in result["rows"]:
+        table.add_row(row["name"], *(_mean_and_spread(row, label) for label in ("motion", "scene")))
+    query, *found = result["search"]
+    search = Table("nearest by motion", "motion", "scene", "similarity")
+    search.add_row("the query", query["motion"], query["scene"], "")
+    for rank, row in enumerate(found, start=1):
+        search.add_row(str(rank), row["motion"], row["scene"], f"{row['similarity']:.3f}")
+    closing = f"frames of these in {result['sheet']}; all of it took {clock(result['seconds'])}"
+    return Group(Text(title, style="bold"), table, search, Text(closing))
+
+
+def _mean_and_spread(row: Mapping[str, Any], label: str) -> str:
+    spread = row[f"{label}_std"]
+    mean = f"{100 * row[f'{label}_mean']:.1f}"
+    return mean if spread is None else f"{mean} [dim]± {100 * spread:.1f}[/dim]"
 
 
 def doctor_table(report: Mapping[str, Any]) -> RenderableType:

@@ -46,9 +46,7 @@ def embed(
 def search(
     words: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="QUERY EMBEDDINGS [KEY=VALUE]...", help="A video, or a row's number; then what `embed` wrote."
-        ),
+        typer.Argument(metavar="QUERY EMBEDDINGS [KEY=VALUE]...", help="A video, or a row's number; then what `embed` wrote."),
     ] = None,
     run: Annotated[str | None, typer.Option("--run", help="The run folder, to embed a query video.")] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many to find.")] = 10,
@@ -66,7 +64,7 @@ def search(
     The search is exact, by cosine similarity. A query by number takes that
     row of the embeddings and needs no run.
     """
-    from reelvec.cli.output import only_results_on_stdout, show
+    from reelvec.cli.output import only_results_on_stdout, show, talk
     from reelvec.cli.tables import search_table
     from reelvec.embeddings import search as verb
 
@@ -77,3 +75,5 @@ def search(
     with only_results_on_stdout(as_json):
         found = verb(query, paths[1], top=top, run=run, sheet=sheet, **arguments)
     show(found, search_table, as_json)
+    if sheet and not as_json:
+        talk().print(f"frames of these in {sheet}", markup=False)

@@ -20,7 +20,7 @@ class Stream(StrEnum):
 
 
 FlowSource = Literal["dis", "codec"]
-"""DIS: OpenCV's dense inverse search. Codec: motion vectors of the file, nearly free, H.264 and MPEG-4 only."""
+"""DIS: OpenCV's dense inverse search. Codec: motion vectors of the file, cheaper than DIS on large frames, H.264 and MPEG-4 only."""
 
 
 class StreamNeed(Config):
@@ -61,7 +61,7 @@ class Needs(Config):
     frames_per_second: float | None = None
     """the rate at which strides are counted; None: the file's own"""
     short_side: int = 128
-    """frames are delivered with this short side"""
+    """frames are delivered with this short side, or with their own where that is smaller: nothing is enlarged"""
     fit: Literal["keep", "square"] = "keep"
     """keep the aspect ratio, or squeeze the frame into a square"""
 

@@ -42,9 +42,7 @@ def even_starts(clips: int, duration_seconds: float, span_seconds: float) -> np.
     return np.array([valid / 2]) if clips == 1 else np.linspace(0.0, valid, clips)
 
 
-def draw_starts(
-    times: Times, clips: int, duration_seconds: float, span_seconds: float, rng: np.random.Generator
-) -> np.ndarray:
+def draw_starts(times: Times, clips: int, duration_seconds: float, span_seconds: float, rng: np.random.Generator) -> np.ndarray:
     """Draw the starts (clips,) of the clips of one video, in seconds.
 
     With M = duration - span, the starts lie in [0, M] and are drawn so:

@@ -10,6 +10,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from multiprocessing.connection import Connection
@@ -71,12 +72,9 @@ def serve(connection: Connection) -> None:
     It stands in this module because this module imports no torch: a worker is there in a fraction of a second.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends its workers
-    while True:
-        try:
-            path = connection.recv()
-        except EOFError:
-            return
-        connection.send(probe(path))
+    with suppress(EOFError, ConnectionError):  # the parent is done, or was killed
+        while True:
+            connection.send(probe(connection.recv()))
 
 
 def content_hash(path: str) -> str:
@@ -240,7 +238,7 @@ def _sample(path: str, pts: np.ndarray, packets: _Packets) -> _Decoded | None:
     if len(pts) <= _WHOLE or not len(keys):
         runs = [(0, len(pts))]
     else:
-        middle, last = (int(keys[max(np.searchsorted(keys, n, "right") - 1, 0)]) for n in (len(pts) // 2, len(pts) - _SAMPLE))
+        middle, last = (int(keys[keys <= n].max(initial=keys[0])) for n in (len(pts) // 2, len(pts) - _SAMPLE))
         runs = [(0, _SAMPLE), (middle, middle + _SAMPLE), (last, min(last + _TAIL, len(pts)))]
     seen = _Decoded()
     with open_video(path, vectors=True) as (container, stream):

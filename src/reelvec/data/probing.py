@@ -35,7 +35,8 @@ def probe_all(
     if on_progress and rows:
         on_progress(len(rows), len(paths), next(reversed(rows)))
     if workers is None:
-        workers = 0 if len(todo) <= _FEW else len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = 0 if len(todo) <= _FEW else cores
     with _appending_to(sidecar) as keep:
         for path, row in _in_processes(todo, workers) if workers else ((path, probe(path)) for path in todo):
             rows[path] = row

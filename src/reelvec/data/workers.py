@@ -39,7 +39,7 @@ class WorkerPool:
     def __init__(self, batches: BatchReader, workers: int, timeout_seconds: float) -> None:
         self.broken = dict(batches.broken)
         """row and reason of every file that is known to be broken; workers are told with their next task"""
-        self._index, self._timeout = batches.index, timeout_seconds
+        self._timeout = timeout_seconds
         self._handed_over = _HandedOver.of(batches)
         self._wanted: dict[int, tuple[int, ...]] = {}
         self._finished: dict[int, Reading | BaseException] = {}

@@ -84,12 +84,12 @@ def _read(video: VideoRow | None, row: SheetRow, tile: tuple[int, int]) -> UInt8
 
 
 def draw_sheet(
-    rows: Sequence[SheetRow], frames: Sequence[UInt8[np.ndarray, "n h w 3"] | None], tile: tuple[int, int]
-) -> UInt8[np.ndarray, "h w 3"]:
+    rows: Sequence[SheetRow], frames: Sequence[UInt8[np.ndarray, "n _ _ 3"] | None], tile: tuple[int, int]
+) -> UInt8[np.ndarray, "height width 3"]:
     """Draw the sheet, the query first. Frames (RGB) are at most `tile` (height, width) large and stand in its middle."""
     tile_height, tile_width = tile
     strip = FRAMES * tile_width + (FRAMES - 1) * _GAP
-    width = 2 * _MARGIN + _PANEL_WIDTH + strip
+    width = 2 * _MARGIN + _PANEL_WIDTH + _GAP + strip
     height = 2 * _MARGIN + len(rows) * tile_height + max(len(rows) - 1, 0) * _ROW_GAP
     height += _QUERY_GAP - _ROW_GAP if len(rows) > 1 else 0
     sheet = np.full((height, width, 3), _PAPER, np.uint8)
@@ -97,7 +97,7 @@ def draw_sheet(
     for number, (row, pictures) in enumerate(zip(rows, frames, strict=True)):
         below = slice(top, top + tile_height)
         sheet[below, _MARGIN : _MARGIN + _PANEL_WIDTH] = _panel(row, number, tile_height)
-        left = _MARGIN + _PANEL_WIDTH
+        left = _MARGIN + _PANEL_WIDTH + _GAP
         if pictures is None:
             sheet[below, left : left + strip] = _words("this video cannot be read", strip, tile_height)
         else:

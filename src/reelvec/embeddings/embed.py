@@ -118,9 +118,7 @@ def _check_windows(window_seconds: float | None, hop_seconds: float | None, clip
         if value is not None and not value > 0:
             raise ReelvecError(f"embed with {name}={value}", "lengths, which are above 0", f"give {name} above 0")
     if hop_seconds is not None and window_seconds is None:
-        raise ReelvecError(
-            f"embed with hop_seconds={hop_seconds}", "no window that could hop", "give window_seconds= as well"
-        )
+        raise ReelvecError(f"embed with hop_seconds={hop_seconds}", "no window that could hop", "give window_seconds= as well")
 
 
 def _part_progress(on_progress: OnProgress | None, first: int, videos: int, total: int) -> OnProgress | None:
@@ -151,9 +149,7 @@ def _write_part(
         for row in of_rows
         for start, end in windows(row.duration_seconds, made.window_seconds, made.hop_seconds)
     ]
-    read = extract(
-        [reader], probed, pieces, clips=made.clips, device=device, workers=workers, on_progress=on_progress
-    )
+    read = extract([reader], probed, pieces, clips=made.clips, device=device, workers=workers, on_progress=on_progress)
     vectors = read.vectors.get(reader.name, np.zeros((len(pieces), 0), np.float32))[read.found]
     kept = [piece for piece, found in zip(pieces, read.found, strict=True) if found]
     path_of = {row.row: row.path for row in of_rows}

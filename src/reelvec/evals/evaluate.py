@@ -55,7 +55,9 @@ def evaluate(
     """
     evals = _chosen_evals(tasks, seed)
     if clips is not None and clips < 1:
-        raise ReelvecError(f"evaluate with clips={clips}", "videos, of which at least one clip is needed", "use clips=1 or more")
+        raise ReelvecError(
+            f"evaluate with clips={clips}", "videos, of which at least one clip is needed", "use clips=1 or more"
+        )
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
     )
@@ -106,9 +108,7 @@ def evaluate(
     return result
 
 
-def load_encoders(
-    run: str | os.PathLike[str], names: tuple[str, ...] | None = None
-) -> dict[str, tuple[Encoder, EncoderCard]]:
+def load_encoders(run: str | os.PathLike[str], names: tuple[str, ...] | None = None) -> dict[str, tuple[Encoder, EncoderCard]]:
     """Load a run's encoders by name, visual first; ReelvecError if there is none, or not one that was asked for."""
     # asking for "visual" where there is no encoder at all gets the error that says how to make one
     return {name: load_encoder(run, name) for name in names or saved_encoders(run) or ("visual",)}

@@ -1,6 +1,5 @@
 """Weighted k nearest neighbours on frozen features, as DINO measures it (Caron et al. 2021; eval_protocols, section d)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,7 +44,7 @@ class Knn(Config):
     @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
-        return f"DINO kNN: cosine, k = {self.k} (at most the training videos), votes exp(cosine / {self.temperature})"
+        return f"as DINO: cosine, k = {self.k} (at most the training videos), votes exp(cosine / {self.temperature})"
 
     def run(
         self,

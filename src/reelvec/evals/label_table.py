@@ -18,7 +18,10 @@ _LABEL_NAMES = ("label", "class", "category", "action", "target", "labels")
 _SPLIT_NAMES = ("split", "subset", "set", "partition")
 _FILE = re.compile(r"\.\w{1,5}$")
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
-_SPLIT_WORDS = frozenset("train training trn tr test testing tst te val valid validation dev eval unlabelled".split())
+TRAIN_WORDS = ("train", "training", "trn", "tr")
+TEST_WORDS = ("test", "testing", "tst", "te")
+VALIDATION_WORDS = ("val", "valid", "validation", "dev", "eval")
+_SPLIT_WORDS = {*TRAIN_WORDS, *TEST_WORDS, *VALIDATION_WORDS, "unlabelled", "unlabeled"}
 
 
 @dataclass(frozen=True)

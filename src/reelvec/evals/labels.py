@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reelvec.core import ReelvecError, sample_generator
-from reelvec.evals.label_table import Row, guess_labels, guess_path, guess_split, read_table
-from reelvec.evals.split import hold_out
-
-_TRAIN = ("train", "training", "trn", "tr")
-_TEST = ("test", "testing", "tst", "te")
-_VAL = ("val", "valid", "validation", "dev", "eval")
-_VIDEO = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp .gif .mjpeg .mjpg .vob .mxf".split()
+from reelvec.data.sources import VIDEO_SUFFIXES
+from reelvec.evals.label_table import (
+    TEST_WORDS,
+    TRAIN_WORDS,
+    VALIDATION_WORDS,
+    Row,
+    guess_labels,
+    guess_path,
+    guess_split,
+    read_table,
 )
+from reelvec.evals.split import hold_out
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def read_labels(
 
 
 def _is_video(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in _VIDEO and not path.name.startswith(".")
+    return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 def _class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -110,8 +113,8 @@ def _class_folders(folder: Path) -> dict[str, list[Path]]:
 
 def _from_folder(folder: Path) -> Labels:
     children = {child.name.lower(): child for child in sorted(folder.iterdir()) if child.is_dir()}
-    train = next((children[word] for word in _TRAIN if word in children), None)
-    test = next((children[word] for word in (*_TEST, *_VAL) if word in children), None)
+    train = next((children[word] for word in TRAIN_WORDS if word in children), None)
+    test = next((children[word] for word in (*TEST_WORDS, *VALIDATION_WORDS) if word in children), None)
     notes = []
     if train and test:
         sides: list[tuple[str | None, Path]] = [("train", train), ("test", test)]
@@ -146,7 +149,7 @@ def _from_table(path: Path, path_name: str | None, label: str | None, split: str
     columns = asked or [guess_labels(table, [name for name in (path_name, split, group) if name], notes)]
     base = _base_folder(path, [row[path_name] for row in table.rows if row[path_name]])
     words = {row[split].strip().lower() for row in table.rows} if split else set()
-    test_words = _TEST if words & set(_TEST) else _VAL
+    test_words = TEST_WORDS if words & set(TEST_WORDS) else VALIDATION_WORDS
     videos, unlabelled, other_side = [], 0, Counter[str]()
     for row in table.rows:
         side = _side(row, split, test_words)
@@ -178,7 +181,7 @@ def _from_table(path: Path, path_name: str | None, label: str | None, split: str
 
 def _side(row: Row, split: str | None, test_words: Sequence[str]) -> str | None:
     word = row[split].strip().lower() if split else ""
-    return "train" if word in _TRAIN else "test" if word in test_words else None
+    return "train" if word in TRAIN_WORDS else "test" if word in test_words else None
 
 
 def _base_folder(table: Path, paths: Sequence[str]) -> Path:

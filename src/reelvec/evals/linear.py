@@ -10,7 +10,7 @@ from reelvec.evals.split import hold_out
 
 _STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(-12, 11))  # 1e-6 ... 1e5
 _PATIENCE = 4
-"""values of C that may fail to beat the best one before larger ones are taken to be no better"""
+"""values of C that may fail to beat the best one, all training videos being fitted, before larger ones are left untried"""
 
 
 def fit_logistic(
@@ -45,7 +45,7 @@ def fit_logistic(
         return float(weights[:-1].square().sum() / (2 * c * len(x)) - logs[every, labels].mean())
 
     with torch.no_grad():
-        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        optimiser.step(closure)
     return weights
 
 
@@ -71,7 +71,7 @@ class Linear(Config):
     """Logistic regression on standardised features; its strength is picked inside the training part."""
 
     strengths: tuple[float, ...] = _STRENGTHS
-    """values of C that are tried, ascending, until four in a row were no better"""
+    """values of C that are tried, ascending; once the training videos are fitted, until four in a row were no better"""
     folds: int = 5
     """training videos are cut into so many parts; each is held out once to pick C"""
     one_fold_above: int = 1000
@@ -87,7 +87,7 @@ class Linear(Config):
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
         return (
-            f"linear: logistic regression (L-BFGS) on standardised features, C from {len(self.strengths)} values "
+            f"logistic regression (L-BFGS) on standardised features, C from {len(self.strengths)} values "
             f"{self.strengths[0]:.0e} to {self.strengths[-1]:.0e} by held-out fifths of the training videos "
             f"(all {self.folds}; one above {self.one_fold_above} videos); test labels are read once"
         )
@@ -129,15 +129,17 @@ class Linear(Config):
         best, best_score = self.strengths[0], (-1, float("-inf"))
         since = 0
         for c in self.strengths:
-            hits, gain = 0, 0.0
+            hits, gain, all_fitted = 0, 0.0, True
             for i, (x, y, held_x, held_y) in enumerate(folds):
                 # from strong to weak penalty, each fit starts where the last one ended
                 fitted = fit_logistic(x, y, classes, c, start=weights[i], iterations=50, tolerance=1e-4)
                 logits = held_x @ fitted[:-1] + fitted[-1]
                 hits += int((logits.argmax(1) == held_y).sum())
                 gain -= float(F.cross_entropy(logits, held_y, reduction="sum"))
+                all_fitted &= bool(((x @ fitted[:-1] + fitted[-1]).argmax(1) == y).all())
                 weights[i] = fitted
-            since += 1
+            # under a strong penalty nothing changes from value to value, and that is no reason to stop
+            since += all_fitted
             if (hits, gain) > best_score:
                 best, best_score, since = c, (hits, gain), 0
             if since == _PATIENCE:

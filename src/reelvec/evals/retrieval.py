@@ -23,7 +23,7 @@ class Retrieval(Config):
     @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
-        return "retrieval: gallery = training videos, queries = test videos, cosine, features not centred"
+        return "gallery = training videos, queries = test videos, cosine, features not centred"
 
     def run(
         self,

@@ -4,12 +4,12 @@ import math
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -77,10 +77,7 @@ def examine(self_test: bool = True, folder: str | os.PathLike[str] = ".") -> dic
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):
-        return Finding("python", found, "problem", "reelvec needs Python 3.11 or newer")
-    return Finding("python", found)
+    return Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _package(name: str) -> Finding:
@@ -213,7 +210,7 @@ def _try_everything() -> list[Finding]:
     if clip is not None:
         devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
         for device in devices:
-            attempt(f"train on the {device.replace('cuda', 'gpu')}", lambda device=device: _train(clip, device))
+            attempt(f"train on the {device.replace('cuda', 'gpu')}", partial(_train, clip, device))
     return findings
 
 
