@@ -16,7 +16,7 @@ from reelvec.data.index import index
 from reelvec.data.streams import read_clips
 from reelvec.embeddings import Embeddings, embed
 from reelvec.embeddings.embed import windows
-from reelvec.engine.extract import frames_for
+from reelvec.views import centre_view, normalise
 
 embed_module = sys.modules["reelvec.embeddings.embed"]  # by attribute one gets the function of that name
 
@@ -78,7 +78,7 @@ def test_a_vector_is_the_mean_over_evenly_spaced_clips(run: Path, videos: Path, 
         batch = torch.from_numpy(clip)[None]
         size = torch.tensor([batch.shape[-2:]])
         with torch.inference_mode():
-            vectors.append(encoder.features(frames_for(card, Clips(batch, size)))[0].numpy())
+            vectors.append(encoder.features(normalise(centre_view(Clips(batch, size), 32), card.mean, card.std))[0].numpy())
     np.testing.assert_allclose(got, np.mean(vectors, 0), rtol=1e-4, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from reelvec.core import Clips, Needs, ReelvecError, Stream, StreamNeed
+from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import Index, index
 from reelvec.engine.extract import Piece, Reader, choose_device, clips_of, extract, whole_videos
 
@@ -17,8 +17,8 @@ def needs(stream: Stream = Stream.RGB, frames: int = 4, **more: object) -> Needs
     return Needs(streams=(need,), clips=1, short_side=32)
 
 
-def mean_of_frames(clips: Clips) -> torch.Tensor:
-    return clips.frames[:, 0].float().mean((2, 3, 4))
+def mean_of_frames(frames: torch.Tensor) -> torch.Tensor:
+    return 255 * frames.mean((2, 3, 4))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., P
 
 def test_a_vector_is_the_mean_over_the_clips_of_its_piece(videos: Index) -> None:
     pieces = [Piece(3, 0.0, 4.0), Piece(3, 1.0, 2.0), Piece(1, 0.0, 2.0)]
-    got = extract([Reader("mean", needs(), mean_of_frames)], videos, pieces, clips=3, device=CPU)
+    got = extract([Reader("mean", needs(), 32, mean_of_frames)], videos, pieces, clips=3, device=CPU)
     # frames 0-3, 22-25, 44-47; 12-15, 16-19, 20-23; 0-3, 10-13, 20-23
     expected = [5 * 23.5, 5 * 17.5, 5 * 11.5]
     np.testing.assert_allclose(got.vectors["mean"][:, 0], expected, atol=6)  # the codec rounds
@@ -46,10 +46,10 @@ def test_a_vector_is_the_mean_over_the_clips_of_its_piece(videos: Index) -> None
 def test_readers_together_equal_readers_alone(videos: Index) -> None:
     both_recipes = {"source": "dis", "formula": "b"}
     readers = [
-        Reader("rgb", needs(), mean_of_frames),
-        Reader("longer", needs(frames=8), mean_of_frames),
-        Reader("edges a", needs(Stream.FLOW_EDGES), mean_of_frames),
-        Reader("edges b", needs(Stream.FLOW_EDGES, **both_recipes), mean_of_frames),
+        Reader("rgb", needs(), 32, mean_of_frames),
+        Reader("longer", needs(frames=8), 32, mean_of_frames),
+        Reader("edges a", needs(Stream.FLOW_EDGES), 32, mean_of_frames),
+        Reader("edges b", needs(Stream.FLOW_EDGES, **both_recipes), 32, mean_of_frames),
     ]
     pieces = whole_videos(videos, range(4))
     together = extract(readers, videos, pieces, device=CPU)
@@ -65,13 +65,13 @@ def test_a_file_that_breaks_later_is_left_out_and_named(videos: Index, tmp_path:
         copies[-1].write_bytes(Path(videos.row(i).path).read_bytes())
     probed = index(copies, workers=0)
     copies[1].write_bytes(b"gone")
-    got = extract([Reader("mean", needs(), mean_of_frames)], probed, whole_videos(probed, range(3)), device=CPU)
+    got = extract([Reader("mean", needs(), 32, mean_of_frames)], probed, whole_videos(probed, range(3)), device=CPU)
     assert got.found.tolist() == [True, False, True]
     assert list(got.left_out) == [str(copies[1])]
 
 
 def test_vectors_that_are_not_finite_are_refused(videos: Index) -> None:
-    broken = Reader("broken", needs(), lambda clips: mean_of_frames(clips) / 0)
+    broken = Reader("broken", needs(), 32, lambda frames: mean_of_frames(frames) / 0)
     with pytest.raises(ReelvecError, match="not finite for 1 of 1"):
         extract([broken], videos, whole_videos(videos, [0]), device=CPU)
 
@@ -79,7 +79,7 @@ def test_vectors_that_are_not_finite_are_refused(videos: Index) -> None:
 def test_progress_reaches_the_end(videos: Index) -> None:
     seen: list[tuple[int, int]] = []
     extract(
-        [Reader("mean", needs(), mean_of_frames)],
+        [Reader("mean", needs(), 32, mean_of_frames)],
         videos,
         whole_videos(videos, range(4)),
         device=CPU,
@@ -89,7 +89,8 @@ def test_progress_reaches_the_end(videos: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "asked", "clips"), [(0.5, None, 1), (1.0, None, 1), (1.2, None, 2), (60.0, None, 10), (60.0, 3, 3), (0.0, None, 1)]
+    ("seconds", "asked", "clips"),
+    [(0.5, None, 1), (1.0, None, 1), (1.2, None, 2), (60.0, None, 10), (60.0, 3, 3), (0.0, None, 1)],
 )
 def test_as_many_clips_as_lie_end_to_end(seconds: float, asked: int | None, clips: int) -> None:
     assert clips_of(seconds, 1.0, asked) == clips

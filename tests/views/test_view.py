@@ -139,6 +139,8 @@ def test_frames_of_a_clip_share_their_draws_unless_told_otherwise(clips):
     torch.testing.assert_close(same, same[:, :, :1].expand_as(same), atol=1e-5, rtol=0)
     view = make_view(still, FULL.model_copy(update={"consistent": False}), draws())
     assert view.box.shape == (24, 4)
+    drawn = view.colours.factors[view.colours.factors[:, 0] != 1]
+    assert len(drawn.unique(dim=0)) == len(drawn)  # no two frames share their draws, within a clip or across
     assert ((view.frames - view.frames[:, :, :1]).abs().amax((1, 3, 4))[:, 1:] > 0.05).all()
 
 
@@ -148,6 +150,12 @@ def test_the_same_geometry_for_another_stream(clips):
     for config in (plain, plain.model_copy(update={"consistent": False})):
         view = make_view(edges, config, draws())
         torch.testing.assert_close(apply_geometry(edges, view, 12), view.frames)
+
+
+def test_a_geometry_by_frame_fits_the_same_frames_alone(clips):
+    view = make_view(clips, FULL.model_copy(update={"consistent": False}), draws())
+    with pytest.raises(ReelvecError, match="consistent=true"):
+        apply_geometry(Clips(clips.frames[:, :, :1, :2], clips.size), view, 12)
 
 
 def test_flow_turns_with_the_flip_and_grows_with_the_resize(clips):

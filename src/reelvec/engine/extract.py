@@ -25,6 +25,9 @@ MOST_CLIPS = 10
 _CLIPS_AT_ONCE = 16
 """clips in one forward pass: constant, so that memory depends on neither videos nor their number"""
 
+_VECTOR_CELL = 8
+"""pixels of the picture to one motion vector, as `Stream.MOTION_VECTORS` says"""
+
 OnProgress = Callable[[int, int, str], None]
 """called with (spans done, spans in all, what is being done)"""
 
@@ -41,13 +44,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Reader:
-    """Something that turns clips into vectors, and what it needs decoded."""
+    """Something that turns clips into vectors, and what it needs to see."""
 
     name: str
     needs: Needs
     """one stream"""
-    vectors: Callable[[Clips], Float[Tensor, "b d"]]
-    """of clips with n = 1, on the device"""
+    size: int
+    """side of the centre square that it is shown"""
+    vectors: Callable[[Float[Tensor, "b c t s s"]], Float[Tensor, "b d"]]
+    """of frames on the device, in [0, 1] or in the pixels of the view, not normalised"""
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,14 @@ class Extracted:
     """path -> reason, for files that could not be read"""
 
 
-def frames_for(card: EncoderCard, clips: Clips) -> Float[Tensor, "b c t s s"]:
-    """Show clips (n = 1) to an encoder as its card says: centre square, its size, its normalisation."""
-    stream = card.needs.streams[0].stream
-    has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
-    frames = centre_view(clips, card.size, vectors=has_vectors, cell=8 if stream is Stream.MOTION_VECTORS else 1)
-    return normalise(frames, card.mean, card.std)
-
-
 def encoder_reader(name: str, encoder: Encoder, card: EncoderCard, device: torch.device) -> Reader:
     """Read clips by an encoder in evaluation mode; it is moved to the device and its gradients are switched off."""
     encoder = encoder.to(device).eval().requires_grad_(False)
-    return Reader(name, card.needs, lambda clips: encoder.features(frames_for(card, clips)))
+
+    def vectors(frames: Float[Tensor, "b c t s s"]) -> Float[Tensor, "b d"]:
+        return encoder.features(normalise(frames, card.mean, card.std))
+
+    return Reader(name, card.needs, card.size, vectors)
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -221,11 +222,17 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[int]]:
 
 def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, Tensor]]:
     """Yield (name, vectors (b*n d)) of all clips of a batch, video by video."""
+    seen: dict[tuple[Stream, int], Tensor] = {}  # many readers look at the same pictures
     for reader in readers:
-        clips = batch.streams[reader.needs.streams[0].stream]
-        many = clips.frames.shape[1]
-        single = Clips(clips.frames.flatten(0, 1)[:, None], clips.size.repeat_interleave(many, 0))
-        yield reader.name, reader.vectors(single)
+        stream = reader.needs.streams[0].stream
+        if (stream, reader.size) not in seen:
+            clips = batch.streams[stream]
+            many = clips.frames.shape[1]
+            single = Clips(clips.frames.flatten(0, 1)[:, None], clips.size.repeat_interleave(many, 0))
+            has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
+            cell = _VECTOR_CELL if stream is Stream.MOTION_VECTORS else 1
+            seen[stream, reader.size] = centre_view(single, reader.size, vectors=has_vectors, cell=cell)
+        yield reader.name, reader.vectors(seen[stream, reader.size])
 
 
 def _refuse_non_finite(vectors: dict[str, np.ndarray]) -> None:

@@ -33,6 +33,7 @@ def evaluate(
     workers: int = 0,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
+    index_file: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Measure frozen features of a run's encoders on labelled videos, beside untrained networks, pixels, colours and chance.
@@ -46,6 +47,7 @@ def evaluate(
         tasks: names in `EVALS`.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
         encoders: "visual", "motion"; None: all that the run has.
+        index_file: where the index of the labelled videos is kept: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
     Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file"}; each
@@ -65,7 +67,7 @@ def evaluate(
     loaded = load_encoders(run, encoders)
     # sides are drawn before any file is opened: a file that breaks later moves no other video
     tests = {column: labelled.test_mask(column, _TEST_SHARE, seed) for column in labelled.columns}
-    probed = index([video.path for video in labelled.videos], workers=workers or None)
+    probed = index([video.path for video in labelled.videos], index_file, workers=workers or None)
     for _, card in loaded.values():
         check_needs(probed, card.needs)
     usable, left_out = _usable(labelled, probed)

@@ -1,19 +1,18 @@
 """The rows of the table: the run's encoders, the same networks untrained, pixels and colours, read in one go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from reelvec.backbones import build_encoder
-from reelvec.core import Clips, Encoder, EncoderCard, Needs, Stream, StreamNeed
-from reelvec.core.shapes import Bool, Float
+from reelvec.core import Encoder, EncoderCard, Needs, Stream, StreamNeed
+from reelvec.core.shapes import Bool
 from reelvec.data.index import Index
 from reelvec.engine.extract import OnProgress, Reader, encoder_reader, extract, whole_videos
 from reelvec.evals.baselines import colour_histogram, pixel_vector
 from reelvec.evals.table import Features, concatenate
-from reelvec.views import centre_view
 
 UNTRAINED = 3
 """untrained networks that are averaged: a single one is a draw of its own"""
@@ -60,8 +59,8 @@ def read_features(
             readers.append(encoder_reader(_untrained(name, draw), fresh, card, device))
     picture = picture_card(encoders)
     readers += [
-        Reader("raw pixels", picture.needs, _of_pictures(pixel_vector, picture.size)),
-        Reader("colour histogram", picture.needs, _of_pictures(colour_histogram, picture.size)),
+        Reader("raw pixels", picture.needs, picture.size, pixel_vector),
+        Reader("colour histogram", picture.needs, picture.size, colour_histogram),
     ]
     pieces = whole_videos(index, rows)
     read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=on_progress)
@@ -92,9 +91,3 @@ def picture_card(encoders: dict[str, tuple[Encoder, EncoderCard]]) -> EncoderCar
 
 def _untrained(name: str, draw: int) -> str:
     return f"untrained {name} {draw}"
-
-
-def _of_pictures(
-    vector: Callable[[Float[Tensor, "b 3 t h w"]], Float[Tensor, "b d"]], size: int
-) -> Callable[[Clips], Float[Tensor, "b d"]]:
-    return lambda clips: vector(centre_view(clips, size))

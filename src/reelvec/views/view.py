@@ -214,11 +214,17 @@ def apply_geometry(clips: Clips, view: View, size: int, *, vectors: bool = False
 
     The stream may have a size of its own (motion vectors: an eighth). uint8 becomes [0, 1]. With `vectors` the two
     channels are (u right, v down) in pixels of the picture that the view was cut from; they become pixels of the
-    result, u negated where mirrored.
+    result, u negated where mirrored. ReelvecError for a view that was drawn frame by frame from other frames.
     """
     batch = len(clips.frames)
     if len(view.box) != batch:  # drawn frame by frame
         clips = _frame_by_frame(clips)
+    if len(view.box) != len(clips.frames):
+        raise ReelvecError(
+            f"the geometry of a view for {len(clips.frames)} frames of another stream",
+            f"a view that drew a geometry for each of its own {len(view.box)} frames",
+            "give both streams the same frames, or set consistent=true",
+        )
     with torch.no_grad():
         cut = crop(clips, view.box, view.flipped, size)
         if vectors:
