@@ -7,8 +7,9 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# the hook rewrites modules as they are imported, so it stands before every import of reelvec
-install_import_hook("reelvec", "beartype.beartype")
+# the hook rewrites modules as they are imported, so it stands before every import of reelvec. It takes the checker as an
+# expression; by this one an int is a float, as it is in Python's own typing
+install_import_hook("reelvec", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import av  # noqa: E402
 import numpy as np  # noqa: E402

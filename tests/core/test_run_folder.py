@@ -34,7 +34,7 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
 
 def test_the_system_s_refusal_becomes_a_message(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ReelvecError, match="save .*inside"):
+    with pytest.raises(ReelvecError, match=r"save .*inside"):
         write_json(tmp_path / "file" / "inside", {})
 
 

@@ -37,14 +37,6 @@ def test_an_absent_codec_is_a_note_and_no_h264_a_problem() -> None:
     assert doctor._codecs("codecs read", {"h264": "no-such-decoder"}, "r").verdict == "problem"
 
 
-def test_a_containers_share_of_cores_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    monkeypatch.setattr(doctor, "_first_line", lambda _: "250000 100000")
-    assert doctor.usable_cores() == 3
-    monkeypatch.setattr(doctor, "_first_line", lambda _: "max 100000")
-    assert doctor.usable_cores() == 16
-
-
 def test_a_small_shared_memory_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
         total = free = 64 * 2**20

@@ -20,7 +20,7 @@ class Stream(StrEnum):
 
 
 FlowSource = Literal["dis", "codec"]
-"""DIS: OpenCV's dense inverse search. Codec: motion vectors of the file, cheaper than DIS on large frames, H.264 and MPEG-4 only."""
+"""DIS: OpenCV's dense inverse search. Codec: motion vectors of H.264 and MPEG-4 files, cheaper than DIS on large frames."""
 
 
 class StreamNeed(Config):
@@ -46,8 +46,8 @@ class Times(Config):
     rule: Literal["anywhere", "near", "apart", "decreasing", "same", "sequence", "spread"] = "anywhere"
     min_seconds: float = 0.0
     """near, apart: smallest distance of two starts. sequence: gap between the end of one and the start of the next"""
-    max_seconds: float = float("inf")
-    """near: largest distance of two starts"""
+    max_seconds: float | None = None
+    """near: largest distance of two starts; none: no limit"""
     power: float = 1.0
     """decreasing: CVRL's p; 1 is linear"""
 

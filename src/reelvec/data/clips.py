@@ -73,7 +73,7 @@ def draw_starts(times: Times, clips: int, duration_seconds: float, span_seconds:
         case "near":
             starts = _draw_at_distance(clips, valid, times.min_seconds, times.max_seconds, rng)
         case "apart":
-            starts = _draw_at_distance(clips, valid, times.min_seconds, float("inf"), rng)
+            starts = _draw_at_distance(clips, valid, times.min_seconds, None, rng)
         case "decreasing":
             distance = valid * decreasing_distance(rng.uniform(), times.power)
             first = rng.uniform(0, valid - distance)
@@ -95,7 +95,7 @@ def decreasing_distance(u: float, power: float) -> float:
     return _invert(lambda x: ((power + 1) * x - x ** (power + 1)) / power, u, 1.0)
 
 
-def _draw_at_distance(clips: int, valid: float, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def _draw_at_distance(clips: int, valid: float, low: float, high: float | None, rng: np.random.Generator) -> np.ndarray:
     """Draw starts uniformly from all n-tuples in [0, valid] whose pairwise distances lie in [low, high].
 
     With the smallest gaps taken out, what is left are n points in [0, room] whose range is at most `reach`. The range r
@@ -107,7 +107,7 @@ def _draw_at_distance(clips: int, valid: float, low: float, high: float, rng: np
     gaps = clips - 1
     if gaps * low > valid:
         low = valid / (2 * gaps)
-    room, reach = valid - gaps * low, min(high, valid) - gaps * low
+    room, reach = valid - gaps * low, (valid if high is None else min(high, valid)) - gaps * low
 
     def volume(r: float) -> float:
         return room * r**gaps / gaps - r**clips / clips
@@ -148,10 +148,11 @@ def _check(times: Times, clips: int) -> None:
     asked = f"draw {clips} clips of a video by the rule {times.rule!r}"
     if times.min_seconds < 0:
         raise ReelvecError(asked, f"min_seconds = {times.min_seconds}", "set times.min_seconds to 0 or more")
-    if times.rule == "near" and (clips - 1) * times.min_seconds > times.max_seconds:
+    longest = times.max_seconds
+    if times.rule == "near" and longest is not None and (clips - 1) * times.min_seconds > longest:
         raise ReelvecError(
             asked,
-            f"no {clips} starts are all at least {times.min_seconds} s and at most {times.max_seconds} s apart",
+            f"no {clips} starts are all at least {times.min_seconds} s and at most {longest} s apart",
             "lower times.min_seconds or raise times.max_seconds",
         )
     if times.rule == "decreasing" and clips != 2:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from reelvec.core import ReelvecError
+from reelvec.core.machine import usable_cores
 from reelvec.data.probe import PROBE_VERSION, Row, empty_row, probe, serve
 
 _FEW = 16
@@ -35,8 +36,7 @@ def probe_all(
     if on_progress and rows:
         on_progress(len(rows), len(paths), next(reversed(rows)))
     if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = 0 if len(todo) <= _FEW else cores
+        workers = 0 if len(todo) <= _FEW else usable_cores()
     with _appending_to(sidecar) as keep:
         for path, row in _in_processes(todo, workers) if workers else ((path, probe(path)) for path in todo):
             rows[path] = row

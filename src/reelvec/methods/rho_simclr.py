@@ -70,8 +70,7 @@ class RhoSimclr(Method):
         """ρ clips, each anywhere in the video unless limits are set."""
         c = self.config
         limited = c.min_gap_seconds > 0 or c.max_gap_seconds is not None
-        longest = float("inf") if c.max_gap_seconds is None else c.max_gap_seconds
-        near = Times(rule="near", min_seconds=c.min_gap_seconds, max_seconds=longest)
+        near = Times(rule="near", min_seconds=c.min_gap_seconds, max_seconds=c.max_gap_seconds)
         return Needs(
             streams=(StreamNeed(stream=Stream.RGB, frames=c.frames, stride=c.stride),), clips=c.clips,
             times=near if limited and c.clips > 1 else Times(), frames_per_second=c.frames_per_second,

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from reelvec.backbones import build_encoder
+from reelvec.core.machine import first_line, usable_cores
 from reelvec.data.clips import clip_seconds, frames_at
 from reelvec.data.decode import decode_frames
 from reelvec.data.index import VideoRow, index
@@ -134,15 +135,6 @@ def _gpu() -> Finding:
     return Finding("gpu", "; ".join(names) + precision)
 
 
-def usable_cores() -> int:
-    """Number of cores that this process may use: scheduler's mask and container's share."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _first_line("/sys/fs/cgroup/cpu.max").split()
-    if len(quota) == 2 and quota[0] != "max":
-        allowed = min(allowed, max(1, math.ceil(int(quota[0]) / int(quota[1]))))
-    return allowed
-
-
 def _cores() -> Finding:
     cores = usable_cores()
     advice = "decoding and training share them: cache_gb=1 helps a small set" if cores <= 2 else ""
@@ -153,7 +145,7 @@ def _memory() -> Finding:
     if "SC_PHYS_PAGES" not in os.sysconf_names:
         return Finding("memory", "this system does not say")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _first_line("/sys/fs/cgroup/memory.max")
+    limit = first_line("/sys/fs/cgroup/memory.max")
     if limit.isdecimal():
         total = min(total, int(limit))
     small = total < 4 * _GIB
@@ -177,13 +169,6 @@ def _disk(folder: Path) -> Finding:
     small = free < 2 * _GIB
     advice = "a run saves a few hundred MB for a real network: free some space or use out= elsewhere" if small else ""
     return Finding("disk", f"{free / _GIB:.1f} GiB free here", "note" if small else "good", advice)
-
-
-def _first_line(path: str) -> str:
-    try:
-        return Path(path).read_text().splitlines()[0].strip()
-    except (OSError, IndexError):
-        return ""
 
 
 def _try_everything() -> list[Finding]:
