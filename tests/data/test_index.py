@@ -14,7 +14,7 @@ import pytest
 
 from reelvec.core import ReelvecError
 from reelvec.data import probing
-from reelvec.data.index import SCHEMA, Index, index
+from reelvec.data.index import SCHEMA, Index, index, index_within
 
 
 @pytest.fixture
@@ -171,6 +171,36 @@ def test_a_second_run_probes_only_what_changed(folder, tmp_path, small_video, pr
     assert sorted(probed) == ["b.mp4", "new.mp4"]
     assert names(third) == ["b.mp4", "cut.mp4", "A.MP4", "new.mp4", "x.mp4"]
     assert [(done, total) for done, total, _ in progress] == [(3, 5), (4, 5), (5, 5)]
+
+
+def test_an_index_of_more_files_is_read_and_added_to(folder, tmp_path, small_video, probed):
+    out = tmp_path / "i.parquet"
+    whole = index(folder, out)
+    probed.clear()
+    before = out.read_bytes()
+    part = index_within(out, [folder / "b.mp4", folder / "cut.mp4"])
+    assert names(part) == ["b.mp4", "cut.mp4"]
+    assert (probed, out.read_bytes()) == ([], before)
+    new = tmp_path / "elsewhere" / "new.mp4"
+    new.parent.mkdir()
+    shutil.copy(small_video, new)
+    assert names(index_within(out, [new, folder / "b.mp4"])) == ["new.mp4", "b.mp4"]
+    assert probed == ["new.mp4"]
+    kept = Index.load(out)
+    assert sorted(names(kept)) == sorted([*names(whole), "new.mp4"])
+    assert [kept.row(i).path for i in range(len(kept))] == sorted(kept.row(i).path for i in range(len(kept)))
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["i.parquet"]
+
+
+def test_an_index_file_that_is_absent_is_made_and_one_that_is_something_else_is_left_alone(folder, tmp_path):
+    made = index_within(tmp_path / "i.parquet", folder)
+    assert Index.load(tmp_path / "i.parquet").table.equals(made.table)
+    other = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"path": ["a.mp4"], "label": ["x"]}), other)
+    before = other.read_bytes()
+    with pytest.raises(ReelvecError, match="no index"):
+        index_within(other, folder)
+    assert other.read_bytes() == before
 
 
 def test_what_is_finished_survives_a_kill(folder, tmp_path, probed):

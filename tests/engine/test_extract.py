@@ -7,7 +7,7 @@ import torch
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import Index, index
-from reelvec.engine.extract import Piece, Reader, choose_device, clips_of, extract, whole_videos
+from reelvec.engine.extract import Piece, Reader, clips_of, extract, whole_videos
 
 CPU = torch.device("cpu")
 
@@ -94,9 +94,3 @@ def test_progress_reaches_the_end(videos: Index) -> None:
 )
 def test_as_many_clips_as_lie_end_to_end(seconds: float, asked: int | None, clips: int) -> None:
     assert clips_of(seconds, 1.0, asked) == clips
-
-
-def test_a_device_that_is_not_there() -> None:
-    assert choose_device("cpu") == CPU
-    with pytest.raises(ReelvecError, match="use device=cuda:77"):
-        choose_device("cuda:77")

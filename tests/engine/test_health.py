@@ -44,31 +44,52 @@ START = measured(torch.ones(64, 2, 32) + 0.01 * torch.randn(64, 2, 32, generator
 SPREAD = measured(torch.randn(64, 1, 32, generator=torch.Generator().manual_seed(1)).expand(-1, 2, -1))
 
 
+def wider(health, by):
+    return dataclasses.replace(health, feature_std=health.feature_std * by)
+
+
 def test_spread_features_are_healthy():
-    assert judge([START, SPREAD])[0] == "healthy"
+    assert judge([START, SPREAD], 0.5)[0] == "healthy"
     assert SPREAD.alignment == 0
     assert SPREAD.effective_rank > 20
 
 
 def test_the_first_look_is_not_judged():
-    assert judge([START])[0] == "starting"
+    assert START.mean_cosine > 0.95  # it looks like a collapse, as every untrained network does
+    assert judge([START], 0.0)[0] == "starting"
+
+
+def test_features_that_still_spread_out_are_given_a_tenth_of_the_run():
+    history = [START, wider(START, 1.5), wider(START, 2)]
+    assert judge(history, 0.1)[0] == "starting"
+    assert judge(history, 0.11)[0] == "collapsed"
+
+
+def test_features_that_have_stopped_spreading_out_are_judged_at_once():
+    assert judge([START, wider(START, 1.5), wider(START, 1.5)], 0.02)[0] == "collapsed"
+    assert judge([START, SPREAD, wider(SPREAD, 0.9)], 0.02)[0] == "healthy"
+
+
+def test_a_run_whose_log_was_lost_is_judged_by_what_is_there():
+    assert judge([SPREAD], 0.6)[0] == "healthy"
 
 
 def test_one_point_is_collapsed():
     point = measured(torch.ones(64, 2, 32) + 1e-4 * torch.randn(64, 2, 32))
-    word, advice = judge([START, SPREAD, point])
+    word, advice = judge([START, SPREAD, point], 0.5)
     assert word == "collapsed"
     assert "learning rate" in advice
 
 
 def test_one_line_is_collapsed():
     line = measured(torch.randn(64, 1, 1) * torch.ones(64, 2, 32))
-    assert judge([START, SPREAD, line])[0] == "collapsed"
+    assert judge([START, SPREAD, line], 0.5)[0] == "collapsed"
 
 
 def test_half_the_directions_gone_is_shrinking():
     fewer = dataclasses.replace(SPREAD, effective_rank=SPREAD.effective_rank * 0.4)
-    assert judge([START, SPREAD, fewer])[0] == "shrinking"
+    assert judge([START, SPREAD, fewer], 0.5)[0] == "shrinking"
+    assert judge([START, SPREAD, wider(SPREAD, 0.4)], 0.5)[0] == "shrinking"
 
 
 def test_looking_changes_nothing():

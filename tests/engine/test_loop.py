@@ -1,6 +1,8 @@
 import pytest
 
 from reelvec.core import Method, ReelvecError
+from reelvec.data.loader import ClipLoader
+from reelvec.engine import loop
 from reelvec.engine.config import RunConfig
 from reelvec.engine.loop import check_batch, sample_numbers
 
@@ -39,3 +41,22 @@ def test_accumulation_only_where_it_keeps_the_loss():
     check_batch(config, Accumulating(), videos=100, world=1)
     with pytest.raises(ReelvecError, match="another loss"):
         check_batch(config, Whole(), videos=100, world=1)
+
+
+def test_pace_is_that_of_the_last_fifty_steps(monkeypatch):
+    class Loader(ClipLoader):
+        waiting_seconds = 0.0
+
+        def __init__(self):
+            pass
+
+    now = 0.0
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    pace = loop._Pace(clips_of_step=16, loader=Loader(), total=200)
+    for step in range(100):
+        now += 4.0 if step < 50 else 2.0
+        Loader.waiting_seconds += 0.5
+        pace.step()
+        if step == 49:
+            assert pace.report(50)["clips_per_second"] == 4
+    assert pace.report(100) == {"clips_per_second": 8, "waiting_share": 0.25, "seconds_left": 200}

@@ -9,6 +9,7 @@ import torch
 
 from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
+from reelvec.data.index import Index
 from reelvec.evals import evaluate
 from reelvec.evals.features import untrained_encoder
 
@@ -113,7 +114,7 @@ def test_it_repeats(result: dict, run: Path, videos: Path, tmp_path: Path) -> No
 def test_untrained_networks_are_functions_of_their_seed() -> None:
     made = card("visual", Stream.RGB, 3).model_copy(update={"architecture": "tiny"})
     state = torch.get_rng_state()
-    first, again, other = (untrained_encoder(made, seed).state_dict()["body.0.weight"] for seed in (0, 0, 1))
+    first, again, other = (next(untrained_encoder(made, seed).parameters()) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
@@ -170,6 +171,21 @@ def test_run_without_an_encoder(videos: Path, tmp_path: Path) -> None:
         evaluate(tmp_path / "absent", videos)
     with pytest.raises(ReelvecError, match="no encoder yet"):
         evaluate(tmp_path, videos)
+
+
+def test_an_index_file_is_added_to_and_never_made_smaller(run: Path, videos: Path, tmp_path: Path) -> None:
+    def measure(*colours: str) -> dict:
+        for colour in colours:
+            shutil.copytree(videos / colour, tmp_path / "_".join(colours) / colour)
+        labels = tmp_path / "_".join(colours)
+        return evaluate(run, labels, tasks=("knn",), out=tmp_path / "out.json", index_file=tmp_path / "all.parquet")
+
+    measure("red", "green")
+    assert len(Index.load(tmp_path / "all.parquet")) == 10
+    result = measure("blue", "red")
+    assert result["tables"][0]["classes"] == ["blue", "red"]
+    assert result["tables"][0]["train"] + result["tables"][0]["test"] == 10
+    assert len(Index.load(tmp_path / "all.parquet")) == 20
 
 
 def test_a_part_that_is_broken_as_a_whole(run: Path, videos: Path, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import json
 import math
 import random
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,11 @@ from safetensors.torch import load_file
 from reelvec.core import ReelvecError, RunFolder
 from reelvec.data.shapes import make_shapes
 from reelvec.engine.log import read_log
+from reelvec.verbs import pretrain as pretrain_module
 from reelvec.verbs.pretrain import pretrain
+
+sys.path.insert(0, str(Path(__file__).parent))
+import trained_together
 
 SMALL = ["batch=8", "cache_gb=1", "health_every=4", "log_every=1", "queue=32", "view.size=32", "short_side=36"]
 
@@ -73,6 +79,21 @@ def test_a_run_that_was_cut_ends_as_if_it_was_not(shapes, tmp_path):
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_ctrl_c_saves_the_step_it_is_in(shapes, tmp_path, devices):
+    def interrupt(event):
+        if event["kind"] == "progress" and event["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    settings = [*SMALL, "steps=500", "save_every=500"]
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shapes, "rho_moco", settings=settings, out=tmp_path / "run", devices=devices, on_event=interrupt)
+    run = RunFolder(tmp_path / "run")
+    (saved,) = run.saved_steps()
+    assert 2 <= saved < 500
+    assert [row["step"] for row in read_log(run.log) if "loss" in row] == list(range(1, saved + 1))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kill_9_at_ten_random_moments(shapes, tmp_path):
@@ -104,27 +125,68 @@ def test_kill_9_at_ten_random_moments(shapes, tmp_path):
         assert_equal_weights(final_weights(tmp_path / "straight", 40), final_weights(run, 40))
 
 
-def test_two_processes_equal_one_of_twice_the_batch(shapes, tmp_path):
-    """Losses agree to rounding, and the queue holds the same keys in the same order."""
+def test_two_processes_equal_one_of_twice_the_batch(shapes, tmp_path, monkeypatch):
+    """Losses agree to rounding; weights, buffers and queues are the same on both, and the queues those of one process."""
     settings = [*SMALL, "steps=3", "save_every=3"]
-    for method in ("modist",):
-        pretrain(shapes, method, settings=settings, out=tmp_path / f"{method}1")
-        pretrain(shapes, method, settings=settings, out=tmp_path / f"{method}2", devices=2)
-        one, two = ([r["loss"] for r in read_log(RunFolder(tmp_path / f"{method}{n}").log) if "loss" in r] for n in (1, 2))
-        assert one == pytest.approx(two, rel=1e-4)
-        first, second = (load_file(RunFolder(tmp_path / f"{method}{n}").step_folder(3) / "method.safetensors") for n in (1, 2))
-        queues = [name for name in first if "queue" in name]
-        assert queues
-        for name in queues:
-            assert torch.allclose(first[name].float(), second[name].float(), atol=1e-3), name
+    pretrain(shapes, "modist", settings=settings, out=tmp_path / "one")
+    monkeypatch.setattr(pretrain_module, "_train", trained_together.train_and_compare)
+    events = []
+    summary = pretrain(shapes, "modist", settings=settings, out=tmp_path / "two", devices=2, on_event=events.append)
+    assert summary["differ"] == []
+    assert [event["step"] for event in events if event["kind"] == "progress"] == [1, 2, 3]
+    one, two = ([r["loss"] for r in read_log(RunFolder(tmp_path / run).log) if "loss" in r] for run in ("one", "two"))
+    assert one == pytest.approx(two, rel=1e-4)
+    first, second = final_weights(tmp_path / "one", 3), final_weights(tmp_path / "two", 3)
+    queues = [name for name in first if "queue" in name]
+    assert len(queues) == 4  # keys and position of both pathways
+    for name in queues:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_what_goes_wrong_in_one_of_several_processes_is_said_in_words(shapes, tmp_path):
+    settings = [*SMALL, "steps=40", "save_every=1", "optimiser.name=sgd", "optimiser.lr=1e30"]
+    with pytest.raises(ReelvecError, match="the last good step") as caught:
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / "run", devices=2)
+    assert "lower optimiser.lr" in caught.value.do
+    assert RunFolder(tmp_path / "run").saved_steps()
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(shapes, tmp_path):
+    with pytest.raises(ReelvecError, match="multiple of 3"):
+        pretrain(shapes, "modist", settings=[*SMALL, "steps=1"], out=tmp_path / "run", devices=3)
+    assert not (tmp_path / "run").exists()
 
 
 def test_byol_without_what_holds_it_apart_is_called_collapsed(shapes, tmp_path):
     settings = [*SMALL[:4], "view.size=32", "short_side=36", "steps=24", "optimiser.lr=0.02"]
     bad = pretrain(shapes, "rho_byol", settings=[*settings, "predictor=false", "momentum=0"], out=tmp_path / "bad")
-    good = pretrain(shapes, "rho_moco", settings=[*settings[:-1], "queue=32"], out=tmp_path / "good")
-    assert bad["verdict"] == "collapsed"
-    assert good["verdict"] == "healthy"
+    good = pretrain(shapes, "rho_byol", settings=settings, out=tmp_path / "good")
+    contrast = pretrain(shapes, "rho_moco", settings=[*settings[:-1], "queue=32"], out=tmp_path / "contrast")
+    assert [run["verdict"] for run in (bad, good, contrast)] == ["collapsed", "healthy", "healthy"]
+
+
+def test_a_finished_run_says_again_how_it_ended(shapes, tmp_path):
+    settings = [*SMALL, "steps=4", "save_every=4"]
+    first = pretrain(shapes, "rho_moco", settings=settings, out=tmp_path / "run")
+    log = RunFolder(tmp_path / "run").log
+    told, events = log.read_bytes(), []
+    again = pretrain(shapes, "rho_moco", settings=settings, out=tmp_path / "run", on_event=events.append)
+    assert log.read_bytes() == told
+    assert first["losses"]
+    assert first["verdict"] in ("healthy", "shrinking", "collapsed")
+    same = ("verdict", "losses", "steps", "encoders", "run")
+    assert {key: again[key] for key in same} == {key: first[key] for key in same}
+    assert again["clips_per_second"] == pytest.approx(first["clips_per_second"], abs=0.01)
+    assert any("all 4 steps are done" in event.get("text", "") for event in events)
+    assert not [event for event in events if event["kind"] in ("progress", "saved")]
+
+
+def test_pace_counts_clips_and_not_videos(shapes, tmp_path):
+    events = []
+    pretrain(shapes, "rho_moco", settings=[*SMALL, "clips=3", "steps=2"], out=tmp_path / "run", on_event=events.append)
+    (first, _) = [event for event in events if event["kind"] == "progress"]
+    one_step_left = first["clips_per_second"] * first["seconds_left"]
+    assert one_step_left == pytest.approx(8 * 3)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +194,7 @@ def test_byol_without_what_holds_it_apart_is_called_collapsed(shapes, tmp_path):
     [
         (["stepz=3"], "no such setting; near it: steps"),
         (["batch=500"], "24 usable videos"),
-        (["steps=3", "epochs=2"], "both steps and epochs"),
+        (["steps=3", "epochs=2", "batch=8"], "both steps and epochs"),
         (["flow_source=nothing"], "flow_source"),
         (["device=cuda:7"], "CUDA devices"),
     ],

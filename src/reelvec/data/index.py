@@ -199,25 +199,68 @@ def index(
     """
     if isinstance(source, str | os.PathLike) and os.fspath(source).endswith(".parquet"):
         return Index.load(source)
-    paths = list_files(source)
     known = _rows_of(Path(out)) if out is not None else {}
-    sidecar = Path(out).with_name(f".{Path(out).name}.rows.jsonl") if out is not None else None
-    rows = probe_all(paths, known, sidecar, workers, on_progress)
+    rows = _probe(list_files(source), known, out, workers, on_progress)
     made = Index(pa.Table.from_pylist(rows, schema=SCHEMA))
     if out is not None:
         made.save(out)
-    if sidecar is not None:
-        sidecar.unlink(missing_ok=True)
-    if not len(made.usable()):
-        bad = made.bad()
-        reasons = "; ".join(f"{os.path.basename(path)}: {reason}" for path, _, reason in bad[:3])
-        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise ReelvecError(
-            f"index {source if isinstance(source, str | os.PathLike) else 'a list of videos'}",
-            f"{len(bad)} file{'s' * (len(bad) > 1)}, none of them a usable video ({reasons}{more})",
-            "give files that play in a video player; re-encode or fetch again what is cut off",
-        )
+        _sidecar(out).unlink(missing_ok=True)
+    _refuse_without_video(made, f"index {source if isinstance(source, str | os.PathLike) else 'a list of videos'}")
     return made
+
+
+def index_within(
+    file: str | os.PathLike[str],
+    source: Source,
+    *,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Index:
+    """Return the index of some videos out of an index file that may hold others as well.
+
+    Files that stand in it unchanged are not probed again; what it lacks is added to it, and its other rows stay. It is made
+    where it is absent. Arguments are those of `index`.
+
+    Raises:
+        ReelvecError: the file is no index, or one of another version; not one video is usable; the source is absent.
+    """
+    known = {row["path"]: row for row in Index.load(file).table.to_pylist()} if os.path.exists(file) else {}
+    rows = _probe(list_files(source), known, file, workers, on_progress)
+    if any(row is not known.get(row["path"]) for row in rows):
+        all_rows = known | {row["path"]: row for row in rows}
+        Index(pa.Table.from_pylist([all_rows[path] for path in sorted(all_rows)], schema=SCHEMA)).save(file)
+    _sidecar(file).unlink(missing_ok=True)
+    made = Index(pa.Table.from_pylist(rows, schema=SCHEMA))
+    _refuse_without_video(made, "index a list of videos")
+    return made
+
+
+def _probe(
+    paths: list[str],
+    known: dict[str, Row],
+    out: str | os.PathLike[str] | None,
+    workers: int | None,
+    on_progress: OnProgress | None,
+) -> list[Row]:
+    return probe_all(paths, known, _sidecar(out) if out is not None else None, workers, on_progress)
+
+
+def _sidecar(out: str | os.PathLike[str]) -> Path:
+    """Return where finished rows are kept until the index is whole."""
+    return Path(out).with_name(f".{Path(out).name}.rows.jsonl")
+
+
+def _refuse_without_video(made: Index, asked: str) -> None:
+    if len(made.usable()):
+        return
+    bad = made.bad()
+    reasons = "; ".join(f"{os.path.basename(path)}: {reason}" for path, _, reason in bad[:3])
+    more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+    raise ReelvecError(
+        asked,
+        f"{len(bad)} file{'s' * (len(bad) > 1)}, none of them a usable video ({reasons}{more})",
+        "give files that play in a video player; re-encode or fetch again what is cut off",
+    )
 
 
 def _rows_of(out: Path) -> dict[str, Row]:

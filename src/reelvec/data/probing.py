@@ -3,16 +3,15 @@
 import json
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import ModuleType
 
 from reelvec.core import ReelvecError
 from reelvec.core.machine import usable_cores
+from reelvec.core.spawning import main_module_unseen
 from reelvec.data.probe import PROBE_VERSION, Row, empty_row, probe, serve
 
 _FEW = 16
@@ -37,7 +36,7 @@ def probe_all(
         on_progress(len(rows), len(paths), next(reversed(rows)))
     if workers is None:
         workers = 0 if len(todo) <= _FEW else usable_cores()
-    with _appending_to(sidecar) as keep:
+    with _appending_to(sidecar if todo else None) as keep:
         for path, row in _in_processes(todo, workers) if workers else ((path, probe(path)) for path in todo):
             rows[path] = row
             keep(row)
@@ -97,12 +96,8 @@ class _Worker:
     def __init__(self) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
-        # a new process would run the caller's script again, where that is not guarded by __name__; it has no need of it
-        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
-        try:
+        with main_module_unseen():
             self.process.start()
-        finally:
-            sys.modules["__main__"] = main
         theirs.close()  # so that its death is seen at this end
         self.path, self.deadline = "", 0.0
 

@@ -7,17 +7,15 @@ half. Each opens its files itself. What the reader holds (the index above all) i
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import traceback
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -27,6 +25,7 @@ from torch import Tensor
 from torch.multiprocessing import get_context  # torch's, so that tensors travel in shared memory
 
 from reelvec.core import ReelvecError
+from reelvec.core.spawning import main_module_unseen
 from reelvec.data.reading import BatchReader, Reading
 
 _LOSSES = 3
@@ -80,7 +79,7 @@ class WorkerPool:
         ours, theirs = self._context.Pipe()
         reading = self._context.RawArray("d", [-1.0, 0.0])
         process = self._context.Process(target=_work, args=(self._handed_over, theirs, reading), daemon=True)
-        with _main_module_unseen(unless=self._handed_over.names_main()):
+        with main_module_unseen(unless=self._handed_over.names_main()):
             process.start()
         theirs.close()
         return _Worker(process, ours, reading)
@@ -186,21 +185,6 @@ def _in_words(exit_code: int | None) -> str:
     except ValueError:
         name = f"signal {-exit_code}"
     return f"{name}, most often too little memory" if name in ("SIGKILL", "SIGBUS") else name
-
-
-@contextmanager
-def _main_module_unseen(unless: bool) -> Iterator[None]:
-    """Keep a new process from running the user's script again, so that a script needs no `if __name__ == "__main__":`.
-
-    Not where what is handed over was defined in that script: then the process needs it, and the script the guard.
-    """
-    main = sys.modules["__main__"]
-    if not unless:
-        sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 @dataclass(frozen=True)

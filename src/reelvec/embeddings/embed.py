@@ -15,7 +15,8 @@ from reelvec.core import ReelvecError, write_whole
 from reelvec.data.index import Index, index
 from reelvec.data.streams import check_needs
 from reelvec.embeddings.table import Made, fingerprint, make_table, read_made, stamped
-from reelvec.engine.extract import OnProgress, Piece, Reader, choose_device, encoder_reader, extract
+from reelvec.engine.device import choose_device
+from reelvec.engine.extract import OnProgress, Piece, Reader, encoder_reader, extract
 
 VIDEOS_IN_PART = 64
 """what a stopped run loses at most is one part"""

@@ -12,7 +12,8 @@ from reelvec.core.shapes import Bool, Float
 from reelvec.data.index import index
 from reelvec.embeddings.contact_sheet import SheetRow, write_contact_sheet
 from reelvec.embeddings.table import Embeddings
-from reelvec.engine.extract import choose_device, encoder_reader, extract, whole_videos
+from reelvec.engine.device import choose_device
+from reelvec.engine.extract import encoder_reader, extract, whole_videos
 
 
 def search(

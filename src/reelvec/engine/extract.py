@@ -75,19 +75,6 @@ def encoder_reader(name: str, encoder: Encoder, card: EncoderCard, device: torch
     return Reader(name, card.needs, card.size, vectors)
 
 
-def choose_device(device: str | None) -> torch.device:
-    """Return the device asked for, or the GPU if there is one; ReelvecError for a device that is not there."""
-    if device in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
-        there = "cpu" + (f" and {torch.cuda.device_count()} CUDA devices" if torch.cuda.is_available() else " alone")
-        raise ReelvecError(f"use device={device}", there, "choose one of these, or leave device= out") from error
-    return chosen
-
-
 def clips_of(seconds: float, span: float, clips: int | None) -> int:
     """Return how many clips a span of a video gets: as asked, or as many as lie end to end in it, 1 to 10."""
     return clips or max(1, min(MOST_CLIPS, math.ceil(seconds / max(span, 1e-9) - 0.01)))

@@ -11,6 +11,9 @@ from reelvec.parts.health import alignment, feature_std, mean_cosine, rank_me, u
 
 Word = Literal["starting", "healthy", "shrinking", "collapsed"]
 
+_EARLY = 0.1
+"""share of a run up to which features that still spread out are not judged; of ten checks, the first falls into it"""
+
 
 @dataclass(frozen=True)
 class Health:
@@ -54,22 +57,24 @@ def measure_health(method: Method, probe: Batch, at: Progress) -> Health:
     )
 
 
-def judge(history: Sequence[Health]) -> tuple[Word, str]:
-    """Return a verdict on the newest of several measurements, and what to try next.
+def judge(history: Sequence[Health], share: float) -> tuple[Word, str]:
+    """Return a verdict on the newest of several measurements, and what to try next; `share` is that of the run that is done.
 
-    The first one is not judged: an untrained network maps everything to nearly one point, and that is no collapse.
+    An untrained network maps everything to nearly one point, which is no collapse: nothing is judged in the first
+    tenth of the run, unless the spread of the features has stopped rising.
     """
     now, before = history[-1], history[:-1]
-    if not before:
-        return "starting", "an untrained network; the next check tells more"
+    rising = not before or now.feature_std > before[-1].feature_std
+    if share <= _EARLY and rising:
+        return "starting", "the network is only beginning to tell videos apart; the next checks say more"
     if now.feature_std < 0.15 or now.mean_cosine > 0.95 or now.effective_rank < 2:
         return "collapsed", (
             "all videos look the same to the network: stop; try a lower learning rate or a longer warm-up, and check that the "
             "method keeps what holds it apart (predictor and momentum for BYOL, a queue or a larger batch for contrast)"
         )
-    if now.effective_rank < 0.5 * max(h.effective_rank for h in before) or now.feature_std < 0.5 * max(
-        h.feature_std for h in before
-    ):
+    most_directions = max((h.effective_rank for h in before), default=0.0)
+    widest = max((h.feature_std for h in before), default=0.0)
+    if now.effective_rank < 0.5 * most_directions or now.feature_std < 0.5 * widest:
         return "shrinking", (
             "the features use fewer directions than before: watch the next checks; if it goes on, lower the learning rate, "
             "raise the momentum of the slow network or use stronger views"

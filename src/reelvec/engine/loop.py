@@ -1,6 +1,5 @@
 """The loop: one screen that takes a method, a loader and settings from one saved step to the last."""
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,9 +15,11 @@ from reelvec.core import Batch, Method, Progress, ReelvecError, RunFolder, colle
 from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
 from reelvec.engine.config import RunConfig, steps_of_run, warmup_of_run
+from reelvec.engine.distributed import exchange_gradients
 from reelvec.engine.health import Health, judge, measure_health
-from reelvec.engine.log import RunLog, read_log
+from reelvec.engine.log import RunLog, losses_of, newest, read_log
 from reelvec.engine.optimisers import build_optimiser, set_learning_rate
+from reelvec.engine.stop_signals import StopSignals
 from reelvec.parts.schedules import warmup_cosine
 from reelvec.parts.synced_batch_norm import sync_batch_norms
 
@@ -105,20 +106,25 @@ def train(
     optimiser = build_optimiser(method, config.optimiser)
     saved = run.saved_steps()
     start = saved[-1] if saved else 0
+    log = RunLog(run.log, start) if rank == 0 else None
+    told = read_log(run.log) if rank == 0 else []
+    verdict = newest(told, "verdict").get("verdict", "starting")
+    row = newest(told, "loss")
+    logged = losses_of(row)
     if saved:
         load_step(run, start, method, optimiser)
+        if start >= total:
+            on_event({"kind": "message", "text": f"all {total} steps are done"})
+            return Ended(total, total, verdict, row.get("clips_per_second", 0.0), row.get("waiting_share", 0.0), logged)
         on_event({"kind": "message", "text": f"going on from step {start} of {total}"})
     forward: nn.Module = _Step(method)
     if world > 1:
-        ids = [device.index] if device.type == "cuda" else None
-        forward = DistributedDataParallel(forward, device_ids=ids, broadcast_buffers=False)
-    log = RunLog(run.log, start) if rank == 0 else None
-    health: list[Health] = [Health(row["step"], **row["health"]) for row in read_log(run.log) if "health" in row]
+        forward = exchange_gradients(forward, device)
+    health: list[Health] = [Health(row["step"], **row["health"]) for row in told if "health" in row]
     health_every = config.health_every or max(1, total // 10)
-    pace = _Pace(config.batch, loader, total)
+    pace = _Pace(config.batch * method.needs().clips, loader, total)
     asked = (sample_numbers(s, a, config, rank, world) for s in range(start, total) for a in range(config.accumulate))
     batches: Iterator[Batch] = loader.batches(asked)
-    verdict, logged = "starting", {}
     trainable = [p for p in method.parameters() if p.requires_grad]
 
     def at(step: int) -> Progress:
@@ -127,13 +133,11 @@ def train(
     def check_health(step: int) -> str:
         if probe is None or rank != 0:
             return verdict
-        if not health or health[-1].step != step:
-            health.append(measure_health(method, probe, at(step)))
-        word, advice = judge(health)
-        row = {"step": step, "health": health[-1].values(), "verdict": word}
+        health.append(measure_health(method, probe, at(step)))
+        word, advice = judge(health, at(step).share)
         assert log is not None
-        log.write(row)
-        on_event({"kind": "health", "step": step, "values": row["health"], "verdict": word, "advice": advice})
+        log.write({"step": step, "health": health[-1].values(), "verdict": word})
+        on_event({"kind": "health", "step": step, "values": health[-1].values(), "verdict": word, "advice": advice})
         return word
 
     def save(step: int) -> None:
@@ -146,7 +150,7 @@ def train(
 
     if start == 0:
         verdict = check_health(0)
-    with _StopSignals() as stop:
+    with StopSignals() as stop:
         for step in range(start, total):
             method.train()
             set_learning_rate(
@@ -175,22 +179,23 @@ def train(
             optimiser.step()
             method.after_step(at(step))
             done = step + 1
-            pace.step(done)
+            pace.step()
             if rank == 0 and _due(done, total, config.log_every):
                 assert log is not None
                 lr = optimiser.param_groups[0]["lr"]
-                log.write({"step": done, "lr": lr, **logged, "clips_per_second": round(pace.videos_per_second, 2),
+                log.write({"step": done, "lr": lr, **logged, "clips_per_second": round(pace.clips_per_second, 2),
                            "waiting_share": round(pace.waiting_share, 4)})  # fmt: skip
             if rank == 0:
                 on_event({"kind": "progress", "step": done, "total": total, "losses": logged, **pace.report(done)})
             if _due(done, total, health_every):
                 verdict = check_health(done)
-            if _due(done, total, config.save_every) or stop.asked:
+            stopping = stop.asked if world == 1 else look and _any_process(stop.asked, device)
+            if _due(done, total, config.save_every) or stopping:
                 save(done)
-            if stop.asked:
+            if stopping:
                 raise KeyboardInterrupt
     _write_quarantine(run, loader)
-    return Ended(total, total, verdict, pace.videos_per_second, pace.waiting_share, logged)
+    return Ended(total, total, verdict, pace.clips_per_second, pace.waiting_share, logged)
 
 
 def _due(done: int, total: int, *every: int) -> bool:
@@ -200,6 +205,11 @@ def _due(done: int, total: int, *every: int) -> bool:
 def _mean_over_processes(numbers: dict[str, Tensor]) -> dict[str, float]:
     stacked = collectives.total(torch.stack([n.reshape(()) for n in numbers.values()])) / collectives.world()
     return dict(zip(numbers, stacked.tolist(), strict=True))
+
+
+def _any_process(yes: bool, device: torch.device) -> bool:
+    """Say whether any process says yes: all stop after the same step, or the others would wait for the one that did."""
+    return bool(collectives.total(torch.tensor(float(yes), device=device)) > 0)
 
 
 def _refuse_non_finite(numbers: dict[str, float], step: int, run: RunFolder) -> None:
@@ -230,49 +240,24 @@ def _sum_gradients_when(forward: nn.Module, last: bool) -> Any:
 class _Pace:
     """How fast the run goes, over the last 50 steps."""
 
-    def __init__(self, batch: int, loader: ClipLoader, total: int) -> None:
-        self.batch, self.loader, self.total = batch, loader, total
+    def __init__(self, clips_of_step: int, loader: ClipLoader, total: int) -> None:
+        self.clips_of_step, self.loader, self.total = clips_of_step, loader, total
         self.marks: deque[tuple[float, float, int]] = deque(maxlen=51)
         self.marks.append((time.perf_counter(), loader.waiting_seconds, 0))
-        self.videos_per_second = self.waiting_share = 0.0
+        self.clips_per_second = self.waiting_share = 0.0
 
-    def step(self, done: int) -> None:
+    def step(self) -> None:
         now = (time.perf_counter(), self.loader.waiting_seconds, self.marks[-1][2] + 1)
-        first = self.marks[0]
         self.marks.append(now)
+        first = self.marks[0]
         seconds = max(now[0] - first[0], 1e-9)
-        self.videos_per_second = (now[2] - first[2]) * self.batch / seconds
+        self.clips_per_second = (now[2] - first[2]) * self.clips_of_step / seconds
         self.waiting_share = (now[1] - first[1]) / seconds
 
     def report(self, done: int) -> dict[str, float]:
-        left = (self.total - done) * self.batch / max(self.videos_per_second, 1e-9)
+        left = (self.total - done) * self.clips_of_step / max(self.clips_per_second, 1e-9)
         return {
-            "clips_per_second": self.videos_per_second,
+            "clips_per_second": self.clips_per_second,
             "waiting_share": self.waiting_share,
             "seconds_left": left,
         }
-
-
-class _StopSignals:
-    """Ctrl-C and SIGTERM ask the loop to save after the step it is in; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> "_StopSignals":
-        self.before: dict[int, Any] = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self.before[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: the caller's program owns the signals
-                break
-        return self
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

@@ -7,9 +7,10 @@ from typing import Any
 
 from reelvec.backbones import load_encoder, saved_encoders
 from reelvec.core import Encoder, EncoderCard, ReelvecError, RunFolder, write_json
-from reelvec.data.index import Index, index
+from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
-from reelvec.engine.extract import MOST_CLIPS, OnProgress, choose_device
+from reelvec.engine.device import choose_device
+from reelvec.engine.extract import MOST_CLIPS, OnProgress
 from reelvec.evals.features import UNTRAINED, read_features
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
@@ -47,7 +48,7 @@ def evaluate(
         tasks: names in `EVALS`.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
         encoders: "visual", "motion"; None: all that the run has.
-        index_file: where the index of the labelled videos is kept: files that stand in it unchanged are not probed again.
+        index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
     Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file"}; each
@@ -67,7 +68,12 @@ def evaluate(
     loaded = load_encoders(run, encoders)
     # sides are drawn before any file is opened: a file that breaks later moves no other video
     tests = {column: labelled.test_mask(column, _TEST_SHARE, seed) for column in labelled.columns}
-    probed = index([video.path for video in labelled.videos], index_file, workers=workers or None)
+    paths = [video.path for video in labelled.videos]
+    probed = (
+        index(paths, workers=workers or None)
+        if index_file is None
+        else index_within(index_file, paths, workers=workers or None)
+    )
     for _, card in loaded.values():
         check_needs(probed, card.needs)
     usable, left_out = _usable(labelled, probed)

@@ -12,6 +12,7 @@ import torch
 
 import reelvec
 from reelvec.core import Batch, Method, ReelvecError, RunFolder, collectives, write_json, write_whole
+from reelvec.core.machine import usable_cores
 from reelvec.data.index import Index, index
 from reelvec.data.loader import ClipLoader, TrainingPlan
 from reelvec.data.streams import check_needs
@@ -24,7 +25,8 @@ from reelvec.engine.config import (
     to_yaml,
     validate,
 )
-from reelvec.engine.distributed import choose_device, join_group, launch, leave_group
+from reelvec.engine.device import choose_device, leaving_cores_for
+from reelvec.engine.distributed import join_group, launch, leave_group
 from reelvec.engine.loop import check_batch, train
 from reelvec.methods import METHODS
 
@@ -57,7 +59,7 @@ def pretrain(
     tell = on_event or (lambda event: None)
     changes = {**parse_settings(settings or []), **keywords}
     asked_out = changes.pop("out", None) or out
-    join_group(str(changes.get("device", "cuda" if torch.cuda.is_available() else "cpu")))
+    join_group(str(changes.get("device", "auto")))
     try:
         folder = RunFolder(asked_out or Path("runs") / _method_name(method, recipe, changes))
         if collectives.rank() == 0:
@@ -191,7 +193,8 @@ def _environment(videos: Any) -> dict[str, Any]:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "versions": {name: version(name) for name in ("reelvec", "torch", "torchvision", "av", "numpy")},
+        # torch's own word says for which GPUs it was built
+        "versions": {n: version(n) for n in ("reelvec", "torchvision", "av", "numpy")} | {"torch": str(torch.__version__)},
     }
 
 
@@ -199,17 +202,20 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     """Train in this process, as one of those that joined, from what the run folder holds."""
     folder = RunFolder(folder_path)
     config = _complete(read_yaml(folder.config), str(folder.config))
-    join_group(config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu"))
+    join_group(config.device)
     device = choose_device(config.device)
     found = Index.load(folder.index)
     method = build_method(config)
     needs, usable = method.needs(), len(found.usable())
     plan = TrainingPlan(found, needs, config.seed)
-    cache_bytes = int(config.cache_gb * 2**30)
-    with ClipLoader(
-        found, needs, plan, config.batch, workers=_workers(config, device), timeout_seconds=config.timeout_seconds,
-        cache_bytes=cache_bytes, pin=device.type == "cuda",
-    ) as loader:  # fmt: skip
+    workers, alone = _workers(config, device), device.type == "cpu" and collectives.world() == 1
+    with (
+        leaving_cores_for(workers if alone else 0),
+        ClipLoader(
+            found, needs, plan, config.batch, workers=workers, timeout_seconds=config.timeout_seconds,
+            cache_bytes=int(config.cache_gb * 2**30), pin=device.type == "cuda",
+        ) as loader,
+    ):  # fmt: skip
         probe = _probe(found, config, method, device) if collectives.rank() == 0 else None
         ended = train(method, config, folder, loader, probe, usable, device, tell)
         quarantined = [{"path": q.path, "reason": q.reason, "times": q.times} for q in loader.quarantine]
@@ -235,5 +241,5 @@ def _workers(config: RunConfig, device: torch.device) -> int:
     if config.workers is not None:
         return config.workers
     if device.type == "cuda":
-        return max(1, (os.cpu_count() or 2) // collectives.world() - 1)
+        return max(1, usable_cores() // collectives.world() - 1)
     return 0 if config.cache_gb > 0 else 1
