@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,24 +105,27 @@ def test_kill_9_at_ten_random_moments(shapes, tmp_path):
         command = [sys.executable, "-m", "reelvec", "pretrain", str(shapes), "--method", "modist", "--json", *settings]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    straight = start(tmp_path / "straight")
-    _, error = straight.communicate()
-    assert straight.returncode == 0, error
-    moments, kills = random.Random(0), 0
-    while kills < 10:
-        run = tmp_path / f"cut{kills // 3}"
+    def finish(run):
         process = start(run)
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+
+    began = time.perf_counter()
+    finish(tmp_path / "straight")
+    seconds = time.perf_counter() - began
+    moments, runs, killed_at = random.Random(0), [tmp_path / "cut0"], []
+    while len(killed_at) < 10:
+        process = start(runs[-1])
         try:
-            process.wait(timeout=moments.uniform(3, 12))
+            process.communicate(timeout=moments.uniform(0.2, 0.9) * seconds)
+            runs.append(tmp_path / f"cut{len(runs)}")  # it came to its end first
         except subprocess.TimeoutExpired:
             process.kill()
-            kills += 1
-        process.communicate()
-    ends = {tmp_path / f"cut{i}" for i in range(4)}
-    for run in ends:
-        last = start(run)
-        _, error = last.communicate()
-        assert last.returncode == 0, error
+            process.communicate()
+            killed_at.append(max(RunFolder(runs[-1]).saved_steps(), default=0))
+    assert len({step for step in killed_at if 0 < step < 40}) >= 3, killed_at
+    for run in runs:
+        finish(run)
         assert_equal_weights(final_weights(tmp_path / "straight", 40), final_weights(run, 40))
 
 
