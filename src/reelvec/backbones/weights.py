@@ -39,19 +39,21 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return content
 
 
-def load_weights(model: nn.Module, path: str | Path, *, first: str, head: str | None = None) -> None:
+def load_weights(model: nn.Module, path: str | Path, *, first: str | tuple[str, ...], head: str | None = None) -> None:
     """Fill a model from a file. Names and shapes have to agree, but for two things.
 
     `head`: weights under this prefix are left out, so that any number of classes is welcome. `first`: the name of the first
-    convolution. Where the model takes other than the file's channels, its kernel becomes the mean over the file's
-    channels, scaled so that a picture with equal channels gives the same answer as before.
+    convolution, or names where several columns read the clip. Where the model takes other than the file's channels, its
+    kernel becomes the mean over the file's channels, scaled so that a picture with equal channels gives the same answer as
+    before.
     """
     weights = {k: v for k, v in read_weights(path).items() if head is None or not k.startswith(f"{head}.")}
     own = {k: v for k, v in model.state_dict().items() if head is None or not k.startswith(f"{head}.")}
-    kernel = f"{first}.weight"
-    if kernel in weights and kernel in own and weights[kernel].shape[1] != own[kernel].shape[1]:
-        given, wanted = weights[kernel].shape[1], own[kernel].shape[1]
-        weights[kernel] = (weights[kernel].mean(1, keepdim=True) * (given / wanted)).repeat(1, wanted, 1, 1, 1)
+    for name in (first,) if isinstance(first, str) else first:
+        kernel = f"{name}.weight"
+        if kernel in weights and kernel in own and weights[kernel].shape[1] != own[kernel].shape[1]:
+            given, wanted = weights[kernel].shape[1], own[kernel].shape[1]
+            weights[kernel] = (weights[kernel].mean(1, keepdim=True) * (given / wanted)).repeat(1, wanted, 1, 1, 1)
     check_names(own, weights, f"weights from {path}", "name the architecture that these weights belong to")
     model.load_state_dict(weights, strict=head is None)
 

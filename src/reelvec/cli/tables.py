@@ -125,11 +125,12 @@ def methods_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 def demo_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw what each network of the demo knows of motion and of scene, and what a search by motion found."""
     seeds = result["seeds"]
-    spread = f"mean and standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
-    title = f"{result['measure']}, percent, {spread}, {result['steps']} steps on {result['videos']['train']} videos"
-    table = Table("network", "motion", "scene")
+    each = f"one number for each of {seeds} seeds" if seeds > 1 else "one seed"
+    title = f"{result['measure']}, percent, {each}, {result['steps']} steps on {result['videos']['train']} videos"
+    columns = [name for name in result["rows"][0] if name != "name"]
+    table = Table("network", *columns)
     for row in result["rows"]:
-        table.add_row(row["name"], *(_mean_and_spread(row, label) for label in ("motion", "scene")))
+        table.add_row(row["name"], *(" / ".join(f"{100 * value:.1f}" for value in row[column]) for column in columns))
     query, *found = result["search"]
     search = Table("nearest by motion", "motion", "scene", "similarity")
     search.add_row("the query", query["motion"], query["scene"], "")
@@ -137,12 +138,6 @@ def demo_table(result: Mapping[str, Any]) -> RenderableType:
         search.add_row(str(rank), row["motion"], row["scene"], f"{row['similarity']:.3f}")
     closing = f"frames of these in {result['sheet']}; all of it took {clock(result['seconds'])}"
     return Group(Text(title, style="bold"), table, search, Text(closing))
-
-
-def _mean_and_spread(row: Mapping[str, Any], label: str) -> str:
-    spread = row[f"{label}_std"]
-    mean = f"{100 * row[f'{label}_mean']:.1f}"
-    return mean if spread is None else f"{mean} [dim]± {100 * spread:.1f}[/dim]"
 
 
 def doctor_table(report: Mapping[str, Any]) -> RenderableType:

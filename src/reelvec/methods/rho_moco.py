@@ -55,6 +55,8 @@ class RhoMocoConfig(Config):
     """move the momentum to 1 along half a cosine"""
     hidden: PositiveInt = 2048
     dim: PositiveInt = 128
+    head_batch_norm: bool = False
+    """batch norm inside the head: not in the paper; small networks leave their start sooner with it"""
 
 
 class RhoMoco(Method):
@@ -68,7 +70,7 @@ class RhoMoco(Method):
         super().__init__()
         self.config = c = config
         self.visual = build_encoder(c.encoder, 3, **c.encoder_arguments)
-        self.head = mlp([self.visual.dim, c.hidden, c.hidden, c.dim], batch_norm=False)
+        self.head = mlp([self.visual.dim, c.hidden, c.hidden, c.dim], batch_norm=c.head_batch_norm)
         self.slow_visual, self.slow_head = slow_copy(self.visual), slow_copy(self.head)
         self.queue = Queue(c.queue, c.dim)
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from reelvec.core import ReelvecError, write_json
@@ -16,6 +15,7 @@ from reelvec.evals import evaluate
 from reelvec.verbs.pretrain import pretrain
 
 METHODS_COMPARED = ("rho_moco", "modist")
+COLUMNS = ("motion knn", "motion linear", "scene knn", "scene linear")
 
 
 def demo(
@@ -27,11 +27,12 @@ def demo(
     test: int = 256,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Make videos, train rho_moco and modist for equally many steps, compare kNN accuracies, search.
+    """Make videos, train rho_moco and modist for equally many steps, compare what they know of motion and of scene, search.
 
     Every seed makes other first weights and other draws; the videos stay. Nothing is stored in advance: a number in the
     result was computed by this call, or by an earlier one in the same folder that it goes on from. Returns {"rows": [{"name",
-    "motion", "scene"}...], ...}, accuracies being lists over the seeds.
+    "motion knn", "motion linear", "scene knn", "scene linear"}, ...], "search", "sheet", ...}, accuracies being lists over the
+    seeds.
     """
     if seeds < 1:
         raise ReelvecError(f"run the demo with seeds={seeds}", "no run at all", "use seeds=1 or more")
@@ -48,18 +49,27 @@ def demo(
             tell({"kind": "message", "text": f"{method}, seed {seed + 1} of {seeds}: {steps} steps on videos without labels"})
             pretrain(out / "train.parquet", method, settings=[f"steps={steps}", f"seed={seed}"], out=run, on_event=on_event)
             measured = evaluate(
-                run, shapes / "labels.csv", label_column="motion,scene", tasks=("knn",), seed=seed, index_file=out / "shapes.parquet"
-            )  # fmt: skip
-            for name, row in _knn(measured).items():
+                run,
+                shapes / "labels.csv",
+                label_column="motion,scene",
+                tasks=("knn", "linear"),
+                seed=seed,
+                index_file=out / "shapes.parquet",
+            )
+            for name, row in _by_row(measured).items():
                 if name in ("visual", "motion"):
                     accuracies.setdefault(method if name == "visual" else f"{method}'s motion pathway", []).append(row)
                 elif method == METHODS_COMPARED[0] and (name != "chance" or seed == 0):
                     accuracies.setdefault(name.replace("untrained visual", "untrained"), []).append(row)
     order = ["chance", "raw pixels", "colour histogram", "untrained", "rho_moco", "modist", "modist's motion pathway"]
-    rows = [{"name": name, **_over_seeds(accuracies[name])} for name in order if name in accuracies]
+    rows = [
+        {"name": name, **{column: [seed[column] for seed in accuracies[name]] for column in COLUMNS}}
+        for name in order
+        if name in accuracies
+    ]
     sheet, neighbours = _search(out, shapes)
     result = {
-        "measure": "kNN accuracy (k = 20, cosine) on test videos with unseen textures",
+        "measure": "accuracy of kNN (k = 20, cosine) and of a linear probe, on test videos with unseen textures",
         "videos": {"train": train, "test": test}, "steps": steps, "seeds": seeds, "rows": rows,
         "search": neighbours, "sheet": str(sheet), "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
@@ -67,23 +77,14 @@ def demo(
     return result
 
 
-def _knn(measured: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return {row: {label: kNN accuracy}} of an evaluation."""
+def _by_row(measured: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return {row: {"motion knn": accuracy ...}} of an evaluation."""
     rows: dict[str, dict[str, float]] = {}
     for table in measured["tables"]:
         for row in table["rows"]:
-            rows.setdefault(row["name"], {})[table["label_column"]] = row["values"]["knn"]
+            for column in ("knn", "linear"):
+                rows.setdefault(row["name"], {})[f"{table['label_column']} {column}"] = row["values"][column]
     return rows
-
-
-def _over_seeds(accuracies: list[dict[str, float]]) -> dict[str, Any]:
-    summary: dict[str, Any] = {}
-    for label in ("motion", "scene"):
-        values = [a[label] for a in accuracies]
-        summary[label] = values
-        summary[f"{label}_mean"] = mean(values)
-        summary[f"{label}_std"] = stdev(values) if len(values) > 1 else None
-    return summary
 
 
 def _search(out: Path, shapes: Path) -> tuple[Path, list[dict[str, Any]]]:
