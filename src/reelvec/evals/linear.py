@@ -74,7 +74,7 @@ class Linear(Config):
     """values of C that are tried, ascending; once the training videos are fitted, until four in a row were no better"""
     folds: int = 5
     """training videos are cut into so many parts; each is held out once to pick C"""
-    one_fold_above: int = 1000
+    one_fold_above: int = 300
     """from so many training videos on, only the first part is held out: the pick is steady then, and time matters"""
     seed: int = 0
 
