@@ -88,7 +88,7 @@ def _by_row(measured: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _search(out: Path, shapes: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """Embed the test videos by both pathways of modist's first run, and look for neighbours of the first one."""
+    """Embed the test videos by the motion pathway of modist's first run, and look for neighbours of the first one."""
     run, sheet = out / "modist-seed0", out / "search.png"
     table = out / "test-motion.parquet"
     embed(run, shapes / "test", table, encoder="motion")
