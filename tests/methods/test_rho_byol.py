@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import AdamW
 
+from reelvec.methods._rho_clips import rho_views
 from reelvec.parts.health import feature_std
 
 
@@ -11,7 +12,7 @@ from reelvec.parts.health import feature_std
 def test_the_loss_is_the_papers_and_leaves_out_a_clips_own_key(small, clips):
     method = small.method("rho_byol", clips=clips)
     batch = small.batch(method.needs())
-    views = method.views(batch, small.at(0))
+    views = rho_views(method.config, batch, small.at(0))
     with torch.no_grad():
         predictions = [F.normalize(method.predictor(method.head(method.visual.features(v))), dim=1) for v in views]
         keys = [F.normalize(method.slow_head(method.slow_visual.features(v)), dim=1) for v in views]

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reelvec.methods._rho_clips import rho_views
 from reelvec.methods.rho_moco import RhoMocoConfig
 from reelvec.parts import momentum_schedule
 
@@ -15,7 +16,7 @@ def projected(encoder, head, views):
 def test_the_loss_is_the_papers(small, clips):
     method = small.method("rho_moco", clips=clips)
     batch, negatives = small.batch(method.needs()), method.queue.keys.clone()
-    views = method.views(batch, small.at(0))
+    views = rho_views(method.config, batch, small.at(0))
     with torch.no_grad():
         queries = projected(method.visual, method.head, views)
         keys = projected(method.slow_visual, method.slow_head, views)
@@ -37,7 +38,7 @@ def test_the_keys_of_all_clips_enter_the_queue_video_by_video(small):
     method = small.method("rho_moco", clips=3)
     batch = small.batch(method.needs(), videos=2)
     with torch.no_grad():
-        keys = projected(method.slow_visual, method.slow_head, method.views(batch, small.at(0)))
+        keys = projected(method.slow_visual, method.slow_head, rho_views(method.config, batch, small.at(0)))
     untouched = method.queue.keys[6:].clone()
     method.step(batch, small.at(0))["loss"].backward()
     expected = torch.stack([keys[clip][video] for video in range(2) for clip in range(3)])
@@ -48,7 +49,7 @@ def test_the_keys_of_all_clips_enter_the_queue_video_by_video(small):
 def test_one_clip_gives_two_augmentations_of_it(small):
     method = small.method("rho_moco", clips=1)
     batch = small.batch(method.needs())
-    first, second = method.views(batch, small.at(0))
+    first, second = rho_views(method.config, batch, small.at(0))
     assert batch.start_seconds.shape[1] == 1
     assert not torch.equal(first, second)
 

@@ -1,11 +1,11 @@
 """The encoder contract: clip in, feature map out; and the card that says how to feed it."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from reelvec.core.config import Config
-from reelvec.core.needs import Needs
+from reelvec.core.needs import Needs, Stream
 from reelvec.core.shapes import Float
 
 
@@ -42,5 +42,29 @@ class EncoderCard(Config):
     std: tuple[float, ...]
     """per channel, after scaling uint8 to [0, 1]"""
     method: str
-    step: int
+    step: int = 0
     weights_sha256: str = ""
+
+    @classmethod
+    def visual(cls, encoder: Encoder, needs: Needs, fed: "Fed", method: str) -> "EncoderCard":
+        """Describe the encoder of RGB clips that `method` trains; `needs` are the method's."""
+        return cls(
+            name="visual", architecture=encoder.architecture, channels=encoder.channels, arguments=encoder.arguments,
+            needs=needs.alone(Stream.RGB), size=fed.size, mean=fed.mean, std=fed.std, method=method,
+        )  # fmt: skip
+
+
+class Fed(Protocol):
+    """How pixels reach a network: the settings of a view have these."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square that it sees."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, subtracted."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per channel, divided by."""

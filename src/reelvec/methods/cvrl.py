@@ -12,7 +12,6 @@ is solarised at times. Deviation: the gap is drawn in seconds, not on whole fram
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from reelvec.core import Batch, Config, Encoder, EncoderCard, Method, Needs, Pro
 from reelvec.core.shapes import Float
 from reelvec.parts.heads import mlp
 from reelvec.parts.nt_xent import nt_xent_one_way
+from reelvec.parts.unit import unit
 from reelvec.views import ViewConfig, make_view
 
 _VIEW = ViewConfig(
@@ -98,18 +98,8 @@ class Cvrl(Method):
 
     def embeddings(self, batch: Batch, at: Progress) -> Float[Tensor, "b n d"]:
         """Project both views."""
-        return torch.stack([_unit(self.head(self.visual.features(view))) for view in self.views(batch, at)], 1)
+        return torch.stack([unit(self.head(self.visual.features(view))) for view in self.views(batch, at)], 1)
 
     def encoders(self) -> dict[str, tuple[Encoder, EncoderCard]]:
         """Keep the trained network."""
-        c = self.config
-        card = EncoderCard(
-            name="visual", architecture=c.encoder, channels=3, arguments=self.visual.arguments,
-            needs=self.needs().model_copy(update={"clips": 1, "times": Times(rule="spread")}),
-            size=c.first_view.size, mean=c.first_view.mean, std=c.first_view.std, method="cvrl", step=0,
-        )  # fmt: skip
-        return {"visual": (self.visual, card)}
-
-
-def _unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    return F.normalize(x.float(), dim=1)
+        return {"visual": (self.visual, EncoderCard.visual(self.visual, self.needs(), self.config.first_view, "cvrl"))}

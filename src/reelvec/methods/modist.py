@@ -15,7 +15,6 @@ Edge maps have one channel here; the released network takes the same map three t
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from reelvec.backbones import build_encoder
@@ -26,6 +25,7 @@ from reelvec.parts.info_nce import info_nce
 from reelvec.parts.momentum import move, slow_copy
 from reelvec.parts.queue import Queue
 from reelvec.parts.schedules import momentum_schedule
+from reelvec.parts.unit import unit
 from reelvec.views import View, ViewConfig, apply_geometry, make_view
 from reelvec.views.flow_colours import flow_colours
 
@@ -162,16 +162,16 @@ class Modist(Method):
         c = self.config
         rgb, motion = self.views(batch, at)
         with torch.no_grad():
-            visual_keys = [_unit(self.slow_visual_head(self.slow_visual.features(x))) for x in rgb]
-            motion_keys = [_unit(self.slow_motion_head(self.slow_motion.features(x))) for x in motion]
+            visual_keys = [unit(self.slow_visual_head(self.slow_visual.features(x))) for x in rgb]
+            motion_keys = [unit(self.slow_motion_head(self.slow_motion.features(x))) for x in motion]
         visual_negatives, motion_negatives = self.visual_queue.negatives(), self.motion_queue.negatives()
         losses: dict[str, Tensor] = dict.fromkeys(("visual", "cross", "motion"), rgb[0].new_zeros(()))
         queries = (0, 1) if c.symmetric else (0,)
         for i in queries:
             other = 1 - i
             pair = i if c.motion_pair == "same_clip" else other
-            v = _unit(self.visual_head(self.visual.features(rgb[i])))
-            m = _unit(self.motion_head(self.motion.features(motion[i])))
+            v = unit(self.visual_head(self.visual.features(rgb[i])))
+            m = unit(self.motion_head(self.motion.features(motion[i])))
             terms = {
                 "visual": info_nce(v, visual_keys[other], visual_negatives, c.temperature),
                 "cross": info_nce(v, motion_keys[pair], motion_negatives, c.temperature)
@@ -197,7 +197,7 @@ class Modist(Method):
     def embeddings(self, batch: Batch, at: Progress) -> Float[Tensor, "b n d"]:
         """Project both RGB clips by the visual pathway."""
         rgb, _ = self.views(batch, at)
-        return torch.stack([_unit(self.visual_head(self.visual.features(x))) for x in rgb], 1)
+        return torch.stack([unit(self.visual_head(self.visual.features(x))) for x in rgb], 1)
 
     def encoders(self) -> dict[str, tuple[Encoder, EncoderCard]]:
         """Keep both pathways; the motion pathway only where its input is a stream that a file gives by itself."""
@@ -209,17 +209,13 @@ class Modist(Method):
         )  # fmt: skip
         if c.motion_input in ("flow_rgb", "frame_diff"):
             return {"visual": (self.visual, visual)}
-        unit = c.edge_clamp * c.view.size / 256 if c.motion_input == "flow_uv" else 1.0  # flow: pixels of a view that count 1
+        one = c.edge_clamp * c.view.size / 256 if c.motion_input == "flow_uv" else 1.0  # pixels of flow in a view that count 1
         motion = EncoderCard(
             name="motion", architecture=c.motion_encoder, channels=self.motion.channels, arguments=c.motion_encoder_arguments,
             needs=self._one(self._motion_need()), size=c.view.size, mean=(0.0,) * self.motion.channels,
-            std=(unit,) * self.motion.channels, method="modist", step=0,
+            std=(one,) * self.motion.channels, method="modist", step=0,
         )  # fmt: skip
         return {"visual": (self.visual, visual), "motion": (self.motion, motion)}
 
     def _one(self, need: StreamNeed) -> Needs:
         return self.needs().model_copy(update={"streams": (need,), "clips": 1, "times": Times(rule="spread")})
-
-
-def _unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    return F.normalize(x.float(), dim=1)

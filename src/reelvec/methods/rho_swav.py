@@ -9,7 +9,7 @@ Deviation from the released code: in the first epoch prototypes get a gradient o
 processes still agree on what they exchange.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,34 +17,17 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from reelvec.backbones import build_encoder
-from reelvec.core import Batch, Config, Encoder, EncoderCard, Method, Needs, Progress, Stream, StreamNeed, Times
+from reelvec.core import Batch, Encoder, EncoderCard, Method, Needs, Progress
 from reelvec.core.shapes import Float
+from reelvec.methods._rho_clips import RhoConfig, rho_needs, rho_views
 from reelvec.parts.heads import mlp
 from reelvec.parts.swav import prototype_scores, sinkhorn, swapped_prediction
-from reelvec.views import ViewConfig, make_view
+from reelvec.parts.unit import unit
 
 
-class RhoSwavConfig(Config):
+class RhoSwavConfig(RhoConfig):
     """Settings; the defaults are the released Kinetics setting with ρ = 2."""
 
-    encoder: str = "slow_r50"
-    encoder_arguments: dict = {"stem_kernel": 1, "stem_stride": 1}
-    frames: PositiveInt = 8
-    stride: PositiveInt = 8
-    clips: PositiveInt = 2
-    """ρ; 1 is two augmentations of one clip"""
-    min_gap_seconds: NonNegativeFloat = 0.0
-    """smallest distance of the starts of two clips"""
-    max_gap_seconds: PositiveFloat | None = None
-    """largest distance of the starts of two clips; none: anywhere in the video"""
-    frames_per_second: PositiveFloat | None = 30.0
-    """the rate at which the stride counts; none: the file's own"""
-    short_side: PositiveInt = 256
-    fit: Literal["keep", "square"] = "keep"
-    view: ViewConfig = ViewConfig(
-        size=224, area=(0.2, 0.766), aspect=(0.75, 1.333), flip=0.5, jitter=0.8, brightness=0.6, contrast=0.6,
-        saturation=0.6, hue=0.15, grey=0.2, blur=0.5, colour="before_crop",
-    )  # fmt: skip
     prototypes: PositiveInt = 1000
     epsilon: PositiveFloat = 0.05
     """entropy of the transport: smaller makes codes harder"""
@@ -73,22 +56,7 @@ class RhoSwav(Method):
 
     def needs(self) -> Needs:
         """ρ clips, each anywhere in the video unless limits are set."""
-        c = self.config
-        limited = c.min_gap_seconds > 0 or c.max_gap_seconds is not None
-        near = Times(rule="near", min_seconds=c.min_gap_seconds, max_seconds=c.max_gap_seconds)
-        return Needs(
-            streams=(StreamNeed(stream=Stream.RGB, frames=c.frames, stride=c.stride),), clips=c.clips,
-            times=near if limited and c.clips > 1 else Times(), frames_per_second=c.frames_per_second,
-            short_side=c.short_side, fit=c.fit,
-        )  # fmt: skip
-
-    def views(self, batch: Batch, at: Progress) -> list[Float[Tensor, "b c t s s"]]:
-        """Draw one view of each clip, or two of a single clip."""
-        c = self.config
-        return [
-            make_view(batch.clip(Stream.RGB, i % c.clips), c.view, at.draws(batch, f"view{i}")).frames
-            for i in range(max(c.clips, 2))
-        ]
+        return rho_needs(self.config)
 
     def step(self, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Mean over code clips a (the first two) and other clips v of -sum_k code_a log softmax(scores_v / t)."""
@@ -111,18 +79,8 @@ class RhoSwav(Method):
 
     def embeddings(self, batch: Batch, at: Progress) -> Float[Tensor, "b n d"]:
         """Project every view."""
-        return torch.stack([_unit(self.head(self.visual.features(view))) for view in self.views(batch, at)], 1)
+        return torch.stack([unit(self.head(self.visual.features(view))) for view in rho_views(self.config, batch, at)], 1)
 
     def encoders(self) -> dict[str, tuple[Encoder, EncoderCard]]:
         """Keep the trained network."""
-        c = self.config
-        card = EncoderCard(
-            name="visual", architecture=c.encoder, channels=3, arguments=self.visual.arguments,
-            needs=self.needs().model_copy(update={"clips": 1, "times": Times(rule="spread")}),
-            size=c.view.size, mean=c.view.mean, std=c.view.std, method="rho_swav", step=0,
-        )  # fmt: skip
-        return {"visual": (self.visual, card)}
-
-
-def _unit(x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-    return F.normalize(x.float(), dim=1)
+        return {"visual": (self.visual, EncoderCard.visual(self.visual, self.needs(), self.config.view, "rho_swav"))}

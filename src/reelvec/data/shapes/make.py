@@ -15,8 +15,8 @@ from reelvec.core.shapes import UInt8
 from reelvec.data.shapes.render import draw_video, render
 from reelvec.data.shapes.settings import SPLITS, Settings
 
-COLUMNS = ("path", "split", "motion", "scene", "speed", "shape", "sprite_texture", "radius")
-SMALLEST_SIZE = 32
+COLUMNS = ("path", "split", "motion", "scene", "speed", "shapes", "textures", "radius")
+SMALLEST_SIZE, MOST_SPRITES = 32, 50
 
 
 def make_shapes(
@@ -27,6 +27,7 @@ def make_shapes(
     size: int = 72,
     frames: int = 24,
     frames_per_second: int = 24,
+    sprites: int = 5,
     camera: bool = False,
     split: Sequence[str] = SPLITS,
     truth: bool = True,
@@ -38,7 +39,8 @@ def make_shapes(
 
     `out` becomes a folder with SPLIT/00000.mp4 ..., labels.csv, truth/SPLIT/00000.npz ... and settings.json. A folder
     that holds the same set already is left as it is; any other that is not empty is an error. `videos` is the number of
-    videos of each split, or of every one; `size` the side of the square picture in pixels. `workers` threads render and
+    videos of each split, or of every one; `size` the side of the square picture in pixels, `sprites` how many
+    things move in it, all alike. `workers` threads render and
     encode; the files do not depend on their number. `on_progress` is called with (videos made, videos to make).
 
     Returns the folder. Raises ReelvecError for settings that make no video and for a folder that holds something else.
@@ -50,6 +52,7 @@ def make_shapes(
         size=size,
         frames=frames,
         frames_per_second=frames_per_second,
+        sprites=sprites,
         camera=camera,
         split=split,
         truth=truth,
@@ -93,6 +96,8 @@ def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: int 
             f"size={settings.size}",
             f"take an even size of at least {SMALLEST_SIZE} pixels: H.264 stores colours at half the size",
         )
+    if not 1 <= settings.sprites <= MOST_SPRITES:
+        raise ReelvecError(asked, f"sprites={settings.sprites}", f"ask for 1 to {MOST_SPRITES} sprites")
     if settings.frames < 2 or settings.frames_per_second < 1 or not 0 <= settings.b_frames <= 16:
         there = f"frames={settings.frames} frames_per_second={settings.frames_per_second} b_frames={settings.b_frames}"
         raise ReelvecError(asked, there, "ask for two frames or more, one a second or more, and 0 to 16 b_frames")
@@ -163,7 +168,7 @@ def write_video(folder: Path, settings: Settings, split: str, number: int) -> di
         "motion": video.motion,
         "scene": video.scene,
         "speed": f"{truth.speed.mean():.4f}",
-        "shape": video.sprite.shape,
-        "sprite_texture": video.sprite.texture,
-        "radius": f"{video.path.radius[:-1].mean():.4f}",
+        "shapes": " ".join(sprite.shape for sprite in video.sprites),
+        "textures": " ".join(sprite.texture for sprite in video.sprites),
+        "radius": f"{np.mean([path.radius[:-1] for path in video.paths]):.4f}",
     }

@@ -3,7 +3,8 @@
 The state of a sprite is a place on a torus (what leaves the picture on one side enters on the other) and a phase of its
 size. Every class draws the first state from the same uniform distribution and adds a shift that does not depend on it.
 A uniform place or phase that is shifted is uniform again: in every frame of every class the state has the same
-distribution. What is rendered of a single frame therefore says nothing at all about the class.
+distribution. Several sprites of a video get the same shift from states of their own, so this holds for all of them together.
+What is rendered of a single frame therefore says nothing at all about the class.
 """
 
 from collections.abc import Callable
@@ -86,13 +87,17 @@ MOTIONS: dict[str, Callable[[np.ndarray, Pace], Shift]] = {
 """Straight on in four directions, round a circle in two, to and fro along a row, growing and shrinking in place."""
 
 
-def draw_path(settings: Settings, split: str, number: int, motion: str) -> Path:
-    """Draw the path of one video's sprite. The draws do not depend on the class: the class only says what moves."""
-    rng, scale = settings.generator(split, number, "path"), settings.scale
+def draw_path(settings: Settings, split: str, number: int, motion: str, sprite: int = 0) -> Path:
+    """Draw the path of one of a video's sprites. No draw depends on the class: the class only says what moves.
+
+    Sprites of one video move at one pace; place, size and angle are each sprite's own.
+    """
+    rng, scale = settings.generator(split, number, f"state{sprite}"), settings.scale
     start = rng.uniform(0, settings.size, 2)
     angle, size_phase = rng.uniform(0, 2 * np.pi, 2)
-    middle = rng.uniform(9, 12) * scale
+    middle = rng.uniform(7, 9) * scale
     spread = rng.uniform(0.35, 0.5)  # the radius stays within middle * exp(+-spread)
+    rng = settings.generator(split, number, "pace")
     speed = rng.uniform(1.0, 1.8) * scale
     # in one period the rim goes twice from middle * exp(-spread) to middle * exp(spread): 4 * middle * sinh(spread)
     pulse_rate = 2 * np.pi * speed / (4 * middle * np.sinh(spread))

@@ -24,8 +24,10 @@ class Video:
     number: int
     motion: str
     scene: str
-    path: Path
-    sprite: Sprite
+    paths: tuple[Path, ...]
+    """one for each sprite; the camera's is the same in all"""
+    sprites: tuple[Sprite, ...]
+    """a later one covers an earlier one"""
     scenery: Float[np.ndarray, "side side 3"]
     """the scene `FINE` times as fine as the pixels, with a margin for the camera on all sides; RGB in [0, 255]"""
 
@@ -54,41 +56,43 @@ def combination(settings: Settings, split: str, number: int) -> tuple[str, str]:
 def draw_video(settings: Settings, split: str, number: int) -> Video:
     """Draw one video."""
     motion, scene = combination(settings, split, number)
-    path = draw_path(settings, split, number, motion)
+    paths = tuple(draw_path(settings, split, number, motion, k) for k in range(settings.sprites))
     draws = TextureDraws(settings.generator(split, number, "scene"), split)
     palette = draw_palette(draws)
-    side = FINE * (settings.size + 2 * _margin(path))
+    side = FINE * (settings.size + 2 * _margin(paths[0]))
     scenery = paint(scene, draws, palette, half_width=side / FINE / settings.scale / 2, side=side)
-    return Video(split, number, motion, scene, path, draw_sprite(settings, split, number, palette), scenery)
+    sprites = tuple(draw_sprite(settings, split, number, palette, k) for k in range(settings.sprites))
+    return Video(split, number, motion, scene, paths, sprites, scenery)
 
 
 def render(settings: Settings, video: Video) -> tuple[UInt8[np.ndarray, "t h w 3"], Truth]:
     """Render all frames of a video, RGB, and what is true of them."""
-    frames, size, path = settings.frames, settings.size, video.path
+    frames, size, camera = settings.frames, settings.size, video.paths[0].camera
     pixels = np.empty((frames, size, size, 3), np.uint8)
     flow = np.empty((frames, size, size, 2), np.float16)
-    masks = np.zeros((frames, size, size), bool)
-    boxes = np.zeros((frames, 4, 4), np.int16)
-    backdrop = _backdrop(video, path.camera[0], size)
+    masks = np.zeros((frames, size, size), np.uint8)
+    boxes = np.zeros((frames, settings.sprites, 4, 4), np.int16)
+    backdrop = _backdrop(video, camera[0], size)
     for t in range(frames):
         if settings.camera and t > 0:
-            backdrop = _backdrop(video, path.camera[t], size)
+            backdrop = _backdrop(video, camera[t], size)
         frame = backdrop.copy()
-        left_top, picture = _stamp(video.sprite, path.centre[t], path.radius[t], path.angle)
-        # the picture is a torus: a stamp that crosses a side is written on at the opposite one
-        rows, columns = ((left_top[axis] + np.arange(len(picture))) % size for axis in (1, 0))
-        patch = np.ix_(rows, columns)
-        opacity = picture[..., 3]
-        frame[patch] = frame[patch] * (1 - opacity[..., None]) + picture[..., :3]
+        flow[t] = camera[t + 1] - camera[t]
+        for k, (path, sprite) in enumerate(zip(video.paths, video.sprites, strict=True)):
+            left_top, picture = _stamp(sprite, path.centre[t], path.radius[t], path.angle)
+            # the picture is a torus: a stamp that crosses a side is written on at the opposite one
+            rows, columns = ((left_top[axis] + np.arange(len(picture))) % size for axis in (1, 0))
+            patch = np.ix_(rows, columns)
+            opacity = picture[..., 3]
+            frame[patch] = frame[patch] * (1 - opacity[..., None]) + picture[..., :3]
+            solid = opacity >= 0.5
+            flow[t][patch] = np.where(solid[..., None], _sprite_flow(path, t, left_top, len(picture)), flow[t][patch])
+            masks[t][patch] = np.where(solid, k + 1, masks[t][patch])
+            boxes[t, k] = boxes_on_torus(solid, left_top, size)
         pixels[t] = np.clip(np.rint(frame), 0, 255)
-
-        solid = opacity >= 0.5
-        flow[t] = path.camera[t + 1] - path.camera[t]
-        flow[t][patch] = np.where(solid[..., None], _sprite_flow(path, t, left_top, len(picture)), flow[t][patch])
-        masks[t][patch] = solid
-        boxes[t] = boxes_on_torus(solid, left_top, size)
-    truth = Truth(flow, masks, boxes, (path.centre[:-1] % size).astype(np.float32), path.speed.astype(np.float32))
-    return pixels, truth
+    centre = np.stack([path.centre[:-1] % size for path in video.paths], 1).astype(np.float32)
+    speed = np.stack([path.speed for path in video.paths], 1).astype(np.float32)
+    return pixels, Truth(flow, masks, boxes, centre, speed)
 
 
 def _margin(path: Path) -> int:

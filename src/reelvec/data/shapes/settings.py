@@ -10,7 +10,7 @@ SPLITS = ("train", "test")
 class Settings(Config):
     """All that the pixels of a set hang on; written beside the set as settings.json."""
 
-    version: int = 1
+    version: int = 2
     """raised when the same settings would give other pixels than before"""
     videos: dict[str, int]
     """number of videos of each split"""
@@ -19,10 +19,12 @@ class Settings(Config):
     """side of the square picture in pixels"""
     frames: int = 24
     frames_per_second: int = 24
+    sprites: int = 5
+    """how many things move in a video, all in the same way"""
     camera: bool = False
     """whether the camera drifts and shakes"""
     truth: bool = True
-    """whether flow, masks, boxes, centre path and speed are written beside the videos"""
+    """whether flow, masks, boxes, centre paths and speeds are written beside the videos"""
     b_frames: int = 0
     """longest run of B frames in the files"""
 

@@ -42,9 +42,9 @@ class Sprite:
     reach: float = 0.9
 
 
-def draw_sprite(settings: Settings, split: str, number: int, scene_palette: Palette) -> Sprite:
-    """Draw the sprite of one video, in colours that stand out from its scene's."""
-    draws = TextureDraws(settings.generator(split, number, "sprite"), split)
+def draw_sprite(settings: Settings, split: str, number: int, scene_palette: Palette, sprite: int = 0) -> Sprite:
+    """Draw one of a video's sprites, in colours that stand out from its scene's."""
+    draws = TextureDraws(settings.generator(split, number, f"sprite{sprite}"), split)
     shape = list(OUTLINES)[draws.rng.integers(len(OUTLINES))]
     texture = list(SCENES)[draws.rng.integers(len(SCENES))]
     palette = draw_palette(draws, away_from=scene_palette)

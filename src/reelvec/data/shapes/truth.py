@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reelvec.core.shapes import Bool, Float, Int
+from reelvec.core.shapes import Bool, Float, Int, UInt8
 
 
 @dataclass(frozen=True)
@@ -15,24 +15,24 @@ class Truth:
 
     flow: Float[np.ndarray, "t h w 2"]
     """u, v: how far what a pixel shows moves to the next frame; the last one leads to a frame that was not written"""
-    masks: Bool[np.ndarray, "t h w"]
-    """where the sprite covers at least half of a pixel"""
-    boxes: Int[np.ndarray, "t 4 4"]
-    """x0, y0, x1, y1 around the parts of the mask, largest part first; zeros where there are fewer than four parts
+    masks: UInt8[np.ndarray, "t h w"]
+    """0 where the scene is seen, k where the k-th sprite (from 1) covers at least half of a pixel and is itself not covered"""
+    boxes: Int[np.ndarray, "t n 4 4"]
+    """x0, y0, x1, y1 around the parts of each sprite, covered or not, largest part first; zeros where there are fewer than four
 
     A sprite that crosses the picture's side shows in two parts, at a corner in up to four.
     """
-    centre: Float[np.ndarray, "t 2"]
-    """x, y of the sprite's centre, within the picture"""
-    speed: Float[np.ndarray, "t"]
-    """pixels to the next frame: of the centre without the camera's share, plus the growth of the sprite's radius"""
+    centre: Float[np.ndarray, "t n 2"]
+    """x, y of each sprite's centre, within the picture"""
+    speed: Float[np.ndarray, "t n"]
+    """pixels to the next frame, of each sprite: of the centre without the camera's share, plus the growth of the radius"""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an npz: flow float16, masks as bits along the width, boxes int16, centre and speed float32."""
+        """Write an npz: flow float16, masks uint8, boxes int16, centre and speed float32."""
         np.savez_compressed(
             path,
             flow=self.flow,
-            masks=np.packbits(self.masks, axis=2),
+            masks=self.masks,
             boxes=self.boxes,
             centre=self.centre,
             speed=self.speed,
@@ -42,9 +42,7 @@ class Truth:
     def load(cls, path: str | os.PathLike[str]) -> "Truth":
         """Read what `save` wrote."""
         with np.load(Path(path)) as file:
-            flow = file["flow"]
-            masks = np.unpackbits(file["masks"], axis=2, count=flow.shape[2]).astype(bool)
-            return cls(flow, masks, file["boxes"], file["centre"], file["speed"])
+            return cls(**{name: file[name] for name in ("flow", "masks", "boxes", "centre", "speed")})
 
 
 def boxes_on_torus(solid: Bool[np.ndarray, "s s2"], left_top: tuple[int, int], size: int) -> Int[np.ndarray, "4 4"]:
