@@ -20,6 +20,7 @@ for command in (
     videos.index,
     learning.pretrain,
     learning.evaluate,
+    learning.study,
     using.embed,
     using.search,
     about.methods,

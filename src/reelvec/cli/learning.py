@@ -1,4 +1,4 @@
-"""Commands that learn and judge: pretrain, evaluate."""
+"""Commands that learn and judge: pretrain, evaluate, study."""
 
 from typing import Annotated, Any
 
@@ -106,3 +106,52 @@ def evaluate(
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
         result = verb(paths[0], labels, **columns, **arguments, on_progress=on_progress)
     show(result, evaluation_table, as_json)
+
+
+def study(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME] [KEY=VALUE]...", help="A study's name or .py file; then settings."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="How often every arm is trained.")] = 3,
+    budget: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    page: Annotated[str | None, typer.Option(help="Write the page of all results to this file instead.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a paper's claim to the test: arms that differ in one thing.
+
+    [bold]Examples[/bold]
+
+      reelvec study
+
+      reelvec study modist_motion --seeds 3
+
+      reelvec study modist_motion data=ut_interaction
+
+      reelvec study --page docs/studies.md
+
+    Without a name, lists what there is. Every arm is trained and measured
+    with every seed; each claim is judged by the paired difference and its
+    95 % interval: holds, does not hold, undecided. What is finished is kept
+    in work=runs/studies, and the same command goes on from there.
+    """
+    from pathlib import Path
+
+    from reelvec.cli.live import RunView
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import studies_table, study_table
+    from reelvec.verbs.study import find_study, list_studies, results_page, run_study
+    from reelvec.verbs.study.plan import studies_folder
+
+    names, settings = split_words(words or [])
+    if page is not None:
+        Path(page).write_text(results_page(studies_folder() / "results"), encoding="utf-8")
+        return show({"page": page}, lambda result: f"wrote {result['page']}", as_json)
+    if not names:
+        known = [{"name": name, "question": find_study(name).question} for name in list_studies()]
+        return show(known, studies_table, as_json)
+    expect_paths(names, ["NAME"], "study")
+    arguments = keyword_arguments(run_study, settings, taken=("name", "seeds", "budget"))
+    with only_results_on_stdout(as_json), RunView(talk(), silent=as_json, plain_lines=3) as view:
+        result = run_study(names[0], seeds=seeds, budget=budget, **arguments, on_event=view)
+    show(result, study_table, as_json)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from reelvec.cli.live import VERDICT_COLOURS, clock
 
+_CLAIM_COLOURS = {"holds": "green", "does not hold": "bold red", "undecided": "yellow"}
 _DOCTOR_COLOURS = {"good": "green", "note": "yellow", "problem": "bold red"}
 
 
@@ -138,6 +139,25 @@ def demo_table(result: Mapping[str, Any]) -> RenderableType:
         search.add_row(str(rank), row["motion"], row["scene"], f"{row['similarity']:.3f}")
     closing = f"frames of these in {result['sheet']}; all of it took {clock(result['seconds'])}"
     return Group(Text(title, style="bold"), table, search, Text(closing))
+
+
+def studies_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Draw the names of all studies and what they ask."""
+    table = Table("study", "question", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(row["name"], row["question"])
+    return table
+
+
+def study_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw the claims of a study with their differences in points and their verdicts."""
+    table = Table("claim", "measure", "difference, points", "verdict")
+    for claim in result["claims"]:
+        interval = f"{100 * claim['difference']:+.1f} ({100 * claim['low']:+.1f} to {100 * claim['high']:+.1f})"
+        verdict = Text(claim["verdict"], style=_CLAIM_COLOURS[claim["verdict"]])
+        table.add_row(claim["words"], f"{claim['measure']}: {claim['arm']} - {claim['than']}", interval, verdict)
+    facts = {key: result[key] for key in ("question", "source", "data", "samples", "seeds", "seconds", "file")}
+    return Group(facts_table(facts), table)
 
 
 def doctor_table(report: Mapping[str, Any]) -> RenderableType:

@@ -1,0 +1,106 @@
+"""What a study is: arms that differ in one thing, and claims about pairs of them. Written down before anything is run."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import reelvec
+from reelvec.core import ReelvecError
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: a method, and where it leaves the method's CPU recipe."""
+
+    method: str
+    settings: tuple[str, ...] = ()
+    """key=value words, as on the command line"""
+    encoder: str = "visual"
+    """which of the method's encoders is judged"""
+    share: float = 1.0
+    """of the budget: 0 is the network untrained, 0.5 makes up for a step of twice the cost"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One arm is better than another in one measure; "better" unless `at_least` is said."""
+
+    words: str
+    arm: str
+    than: str
+    measure: str
+    """a column of the result: "motion linear", "scene knn", or a name that `measure` of the study gives"""
+    lower: bool = False
+    """the claim is that the measure goes down"""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much every arm may spend."""
+
+    samples: int
+    """videos drawn for training: steps are these over the arm's batch"""
+    train_videos: int = 512
+    test_videos: int = 256
+    settings: tuple[str, ...] = ()
+    """laid over the recipe of every arm, before the arm's own"""
+
+
+BUDGETS = {
+    "cpu": Budget(4800),
+    "gpu": Budget(256_000, 4096, 1024, ("batch=128", "precision=bf16")),
+}
+"""The default budgets: minutes on two cores, minutes on one data-centre GPU."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the arms that answer it, and what was claimed."""
+
+    question: str
+    source: str
+    """where the claim was published"""
+    arms: dict[str, Arm]
+    claims: tuple[Claim, ...]
+    camera: bool = False
+    """whether the camera of the generated videos moves"""
+    budgets: Mapping[str, Budget] = field(default_factory=lambda: BUDGETS)
+    measure: Callable[[Path, Path, Arm], dict[str, float]] | None = None
+    """(run folder, folder of the generated set, arm) -> more numbers than kNN and linear probe give"""
+
+    def __post_init__(self) -> None:
+        unknown = {name for claim in self.claims for name in (claim.arm, claim.than)} - set(self.arms)
+        if unknown:
+            raise ValueError(f"claims about arms that are not there: {', '.join(sorted(unknown))}")
+
+
+def studies_folder() -> Path:
+    """Return where the studies are: in the installed package, or beside it in a checkout."""
+    installed = Path(reelvec.__file__).parent / "studies"
+    return installed if installed.is_dir() else Path(reelvec.__file__).parents[2] / "studies"
+
+
+def list_studies() -> dict[str, Path]:
+    """Return the files of all studies by name."""
+    return {path.stem: path for path in sorted(studies_folder().glob("*.py"))}
+
+
+def find_study(name: str) -> Study:
+    """Load a study by its name, or by the path of a file that defines `STUDY`.
+
+    Raises ReelvecError where there is no such study.
+    """
+    known = list_studies()
+    path = Path(name) if name.endswith(".py") else known.get(name)
+    if path is None or not path.is_file():
+        raise ReelvecError(f"run the study '{name}'", f"the studies {', '.join(known)}", "name one of these, or a .py file")
+    spec = importlib.util.spec_from_file_location(f"reelvec_study_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not isinstance(getattr(module, "STUDY", None), Study):
+        raise ReelvecError(f"run the study in {path}", "no STUDY in it", "define STUDY = Study(...) at its top level")
+    return module.STUDY

@@ -1,0 +1,23 @@
+"""What the motion pathway should read when the camera moves, and where motion should come from."""
+
+from reelvec.verbs.study import Arm, Claim, Study
+
+STUDY = Study(
+    question="Which motion maps serve best when the camera moves, and are codec vectors good enough?",
+    source="MoDist, arXiv 2106.09703 (the order of inputs as recalled, not read again)",
+    camera=True,
+    arms={
+        "edges": Arm("modist"),
+        "edges of components": Arm("modist", ("motion_input=edge_b",)),
+        "flow": Arm("modist", ("motion_input=flow_uv",)),
+        "frame differences": Arm("modist", ("motion_input=frame_diff",)),
+        "edges of codec vectors": Arm("modist", ("flow_source=codec",)),
+        "no cross term": Arm("modist", ("cross_weight=0",)),
+    },
+    claims=(
+        Claim("the cross term helps under camera motion", "edges", "no cross term", "motion linear"),
+        Claim("edges beat raw flow", "edges", "flow", "motion linear"),
+        Claim("flow beats frame differences", "flow", "frame differences", "motion linear"),
+        Claim("codec vectors cost accuracy against DIS flow", "edges of codec vectors", "edges", "motion linear", lower=True),
+    ),
+)

@@ -1,0 +1,110 @@
+"""A whole study in miniature, as a user would run it; what is finished is used again; the page holds what the files hold."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from reelvec.core import ReelvecError
+from reelvec.verbs.study import Arm, Claim, Study, find_study, list_studies, results_page, run_study
+
+REPOSITORY = Path(__file__).parents[3]
+
+MINIATURE = """
+from reelvec.verbs.study import Arm, Budget, Claim, Study
+
+def more(run, videos, arm):
+    assert (videos / "labels.csv").exists()
+    return {"files": float(len(list(run.iterdir())))}
+
+TINY = Budget(8, 16, 16, ("batch=4", "settings.queue=8", "view.size=32", "short_side=36", "cache_gb=0"))
+STUDY = Study(
+    question="Does it run?", source="nobody",
+    arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",)), "none": Arm("rho_moco", share=0)},
+    claims=(Claim("a over b", "a", "b", "motion linear"), Claim("fewer files", "a", "none", "files", lower=True)),
+    budgets={"cpu": TINY}, measure=more,
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "mini.py").write_text(MINIATURE)
+    arguments = {"seeds": 2, "work": folder / "work", "out": folder / "out"}
+    return folder, arguments, run_study(str(folder / "mini.py"), **arguments)
+
+
+def test_every_arm_is_measured_with_every_seed(done):
+    folder, _, result = done
+    kept = json.loads((folder / "out" / "mini-cpu.json").read_text())
+    assert kept["claims"] == result["claims"]
+    assert {name: len(arm["numbers"]) for name, arm in kept["arms"].items()} == {"a": 2, "b": 2, "none": 2}
+    for arm in kept["arms"].values():
+        for seed in arm["numbers"]:
+            assert set(seed) == {"motion knn", "motion linear", "scene knn", "scene linear", "files"}
+            assert all(0 <= value <= 1 for key, value in seed.items() if key != "files")
+    first, second = kept["claims"]
+    ours = [seed["motion linear"] for seed in kept["arms"]["a"]["numbers"]]
+    assert first["ours"] == ours
+    assert (second["difference"], second["verdict"]) == (0, "does not hold")
+    assert cv2.imread(str(folder / "out" / "mini-cpu.png")).std() > 5
+
+
+def test_finished_runs_are_used_again(done):
+    folder, arguments, result = done
+    before = {path: path.stat().st_mtime_ns for path in (folder / "work" / "mini-cpu").rglob("*") if path.is_file()}
+    again = run_study(str(folder / "mini.py"), **arguments)
+    assert again["arms"] == result["arms"]
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "work" / "mini-cpu").rglob("*") if path.is_file()}
+
+
+def test_page_is_made_of_the_results_alone(done):
+    folder, _, result = done
+    page = results_page(folder / "out")
+    assert "Does it run?" in page
+    assert f"{100 * result['claims'][0]['difference']:+.1f}" in page
+    assert page == results_page(folder / "out")
+
+
+def test_the_projects_page_is_made_of_its_results():
+    assert (REPOSITORY / "docs/studies.md").read_text(encoding="utf-8") == results_page(REPOSITORY / "studies/results"), (
+        "run: reelvec study --page docs/studies.md"
+    )
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_studies_of_the_project_can_be_read(name):
+    from reelvec.methods import METHODS
+
+    study = find_study(name)
+    assert set(study.budgets) >= {"cpu", "gpu"}
+    assert all(arm.method in METHODS for arm in study.arms.values())
+    assert study.claims
+    from reelvec.engine.config import merge, parse_settings, read_yaml, validate
+    from reelvec.verbs.pretrain import recipe_path
+
+    for arm in study.arms.values():  # settings that exist and are valid, in a recipe that exists
+        kind = METHODS[arm.method].Config
+        for budget in study.budgets.values():
+            content = merge(
+                read_yaml(recipe_path(f"{arm.method}-cpu")), parse_settings([*budget.settings, *arm.settings]), kind
+            )
+            validate(kind, content["settings"], name)
+
+
+def test_what_cannot_be_run_is_said(tmp_path):
+    with pytest.raises(ReelvecError, match="the studies"):
+        run_study("nope")
+    with pytest.raises(ReelvecError, match="budgets cpu"):
+        run_study("modist_motion", budget="week")
+    with pytest.raises(ReelvecError, match="second seed"):
+        run_study("modist_motion", seeds=1)
+    with pytest.raises(ReelvecError, match="train/"):
+        run_study("modist_motion", data=tmp_path, work=tmp_path / "work")
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(ReelvecError, match="no STUDY"):
+        find_study(str(tmp_path / "empty.py"))
+    with pytest.raises(ValueError, match="not there"):
+        Study("?", "!", {"a": Arm("rho_moco")}, (Claim("?", "a", "b", "motion knn"),))
