@@ -20,6 +20,7 @@ def needs(*wanted: tuple[Stream, dict], **more) -> Needs:
 
 RGB = (Stream.RGB, {})
 FLOW = (Stream.FLOW, {})
+KEYS = (Stream.KEYFRAMES, {"frames": 3, "stride": 5})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ def decodings(monkeypatch) -> list[str]:
 def test_clips_are_the_same_with_and_without_a_cache(videos, data):
     row = data.draw(st.sampled_from(videos))
     source = data.draw(st.sampled_from(["dis", "codec"])) if row.has_motion_vectors else "dis"
-    entries = [RGB, (Stream.FLOW, {"source": source}), (Stream.FLOW_EDGES, {"source": source, "stride": 1, "formula": "b"})]
+    edges = {"source": source, "stride": 1, "formula": "b"}
+    entries = [RGB, KEYS, (Stream.FLOW, {"source": source}), (Stream.FLOW_EDGES, edges)]
     if row.has_motion_vectors:
         entries.append((Stream.MOTION_VECTORS, {"frames": 3}))
     asked = needs(
@@ -90,6 +92,15 @@ def test_only_what_is_absent_is_decoded_again(videos, decodings):
     assert len(decodings) == 1
     read_clips(videos[0], needs(RGB, FLOW), [0.0], cache)
     assert len(cache) == 2
+
+
+def test_key_frames_take_no_room_beside_the_frames(videos, decodings):
+    cache = DecodedCache(10**7)
+    read_clips(videos[0], needs(KEYS), [0.0], cache)
+    read_clips(videos[0], needs(RGB, KEYS), [0.4], cache)
+    assert len(cache) == 1
+    assert len(decodings) == 1
+    assert cache.used_bytes == 20 * 48 * 64 * 3
 
 
 @pytest.mark.parametrize(

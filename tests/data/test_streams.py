@@ -15,7 +15,15 @@ from reelvec.data.decode import DecodeError, decode_frames
 from reelvec.data.flow import dis_flow
 from reelvec.data.flow_edges import flow_edges
 from reelvec.data.index import Index, VideoRow, index
-from reelvec.data.streams import check_needs, delivered_size, read_clips, rows_offering, span_seconds, step_seconds
+from reelvec.data.streams import (
+    check_needs,
+    delivered_size,
+    key_frames_before,
+    read_clips,
+    rows_offering,
+    span_seconds,
+    step_seconds,
+)
 
 
 def need(stream: Stream, frames: int = 4, stride: int = 2, **more) -> StreamNeed:
@@ -27,6 +35,7 @@ def asks(*needs: StreamNeed, **more) -> Needs:
 
 
 RGB, FLOW, EDGES, VECTORS = Stream.RGB, Stream.FLOW, Stream.FLOW_EDGES, Stream.MOTION_VECTORS
+KEYS = Stream.KEYFRAMES
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +58,14 @@ def decoded(monkeypatch) -> list[list[int]]:
 
 
 def test_every_stream_comes_in_its_type_and_shape(row):
-    needs = asks(need(RGB), need(FLOW, 8, 1), need(EDGES, 8, 1), need(VECTORS, 3, 3), short_side=36)
+    needs = asks(need(RGB), need(FLOW, 8, 1), need(EDGES, 8, 1), need(VECTORS, 3, 3), need(KEYS, 2, 7), short_side=36)
     clips = read_clips(row, needs, [0.0, 0.1, 0.9])
     assert {stream: (a.shape, a.dtype) for stream, a in clips.items()} == {
         RGB: ((3, 3, 4, 36, 48), np.uint8),
         FLOW: ((3, 2, 8, 36, 48), np.float16),
         EDGES: ((3, 1, 8, 36, 48), np.uint8),
         VECTORS: ((3, 2, 3, 5, 6), np.float16),
+        KEYS: ((3, 3, 2, 36, 48), np.uint8),
     }
     assert all(a.flags.c_contiguous and a.flags.writeable for a in clips.values())
 
@@ -175,6 +185,38 @@ def test_rgb_alone_decodes_no_neighbour(row, decoded):
     assert decoded == [[0, 5, 10]]
 
 
+def numbers(clip: np.ndarray, read_number) -> list[int]:
+    return [read_number(frame.transpose(1, 2, 0)) for frame in clip.transpose(1, 0, 2, 3)]
+
+
+def test_key_frames_are_those_the_decoder_calls_i_frames(numbered, read_number):
+    """From the beginning of a clip and on through it; where a clip begins again, so do its key frames."""
+    for row in numbered:
+        types = decode_frames(row, range(row.frames), 48, 64).picture_types
+        i_frames = [n for n in row.key_frames.tolist() if types[n] in ("I", "?")]
+        assert i_frames == row.key_frames.tolist()
+        assert row.codec in ("vp9", "mjpeg") or len(i_frames) == 4
+        needs = asks(need(RGB, 5, 7), need(KEYS, 5, 7))
+        for clip in (0, 5, 17, 33):
+            start = float(np.append(row.frame_seconds, row.duration_seconds)[clip : clip + 2].mean())
+            both = read_clips(row, needs, [start])
+            wanted = [max(k for k in i_frames if k <= n) for n in numbers(both[RGB][0], read_number)]
+            assert numbers(both[KEYS][0], read_number) == wanted
+
+
+def test_key_frames_alone_are_decoded_alone(row, decoded, read_number):
+    clips = read_clips(row, asks(need(KEYS, 3, 5)), [6 / 24, 13 / 24])[KEYS]
+    assert decoded == [[0, 12]]  # 6 11 16, 13 18 23
+    assert [numbers(clip, read_number) for clip in clips] == [[0, 0, 12], [12, 12, 12]]
+
+
+def test_a_frame_before_the_first_key_frame_takes_that_one(row):
+    late = replace(row, key_frames=np.array([7, 12], np.int32))
+    assert key_frames_before(late, np.array([[0, 6], [7, 11], [12, 23]])).tolist() == [[7, 7], [7, 7], [12, 12]]
+    none = replace(row, key_frames=np.zeros(0, np.int32))
+    assert key_frames_before(none, np.arange(3)).tolist() == [0, 0, 0]
+
+
 def moving(ground: np.ndarray, move: tuple[int, int]):
     return lambda n: np.roll(ground, (move[1] * n, move[0] * n), (0, 1))
 
@@ -220,6 +262,7 @@ def table(*rows: tuple[str, str, bool]) -> Index:
 def test_needs_that_no_file_meets_are_refused_before_the_start():
     files = table(("ok", "hevc", False), ("ok", "hevc", False), ("ok", "vp9", False), ("broken", "h264", False))
     check_needs(files, asks(need(RGB), need(EDGES)))
+    check_needs(files, asks(need(RGB), need(KEYS)))  # every file has a first key frame
     with pytest.raises(ReelvecError) as error:
         check_needs(files, asks(need(RGB), need(EDGES, source="codec")))
     assert "flow_edges" in error.value.asked

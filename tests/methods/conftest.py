@@ -11,8 +11,11 @@ from reelvec.core import Batch, Clips, Progress, Stream
 from reelvec.methods import METHODS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SMALL = {"size": 32, "short_side": 40, "queue": 24, "hidden": 16, "dim": 8, "prototypes": 5, "stride": 2, "clips": 2}
-CHANNELS = {Stream.RGB: 3, Stream.FLOW: 2, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 2}
+SMALL = {
+    "size": 32, "short_side": 40, "queue": 24, "hidden": 16, "dim": 8, "prototypes": 5, "stride": 2, "clips": 2,
+    "decoder_dim": 16,
+}  # fmt: skip
+CHANNELS = {Stream.RGB: 3, Stream.FLOW: 2, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 2, Stream.KEYFRAMES: 3}
 
 
 def recipe(name, kind):
@@ -26,7 +29,7 @@ def shrink(settings):
         if key.endswith("encoder_arguments"):
             small[key] = {}
         elif key.endswith("encoder"):
-            small[key] = "tiny_motion" if key.startswith("motion") else "tiny"
+            small[key] = "tiny_motion" if key.startswith(("motion", "context")) else "tiny"
         elif isinstance(value, dict):
             small[key] = shrink(value)
         else:

@@ -17,6 +17,8 @@ class Stream(StrEnum):
     """uint8, 1 channel: edges of the flow, 255 at the clamp (`modist.md` formulas A and B)"""
     MOTION_VECTORS = "motion_vectors"
     """float16, 2 channels, an eighth of the delivered frame's size: the codec's vectors as flow, in its pixels"""
+    KEYFRAMES = "keyframes"
+    """uint8, 3 channels: in place of each frame the key frame shown last, at or before it"""
 
 
 FlowSource = Literal["dis", "codec"]

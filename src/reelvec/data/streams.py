@@ -16,7 +16,9 @@ from reelvec.data.flow_edges import flow_edges
 from reelvec.data.index import Index, VideoRow
 from reelvec.data.motion_vectors import flow_grid, frames_to_try, grid_size
 
-_BYTES_PER_PIXEL = {Stream.RGB: 3, Stream.FLOW: 4, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 4}
+_BYTES_PER_PIXEL = {Stream.RGB: 3, Stream.FLOW: 4, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 4, Stream.KEYFRAMES: 3}
+_PICTURES = (Stream.RGB, Stream.KEYFRAMES)
+"""streams of decoded pictures as they are"""
 
 
 def step_seconds(need: StreamNeed, needs: Needs, row: VideoRow) -> float:
@@ -85,7 +87,8 @@ def read_clips(
 
     Times past the end wrap around to the beginning (`clips.frames_at`). A map of motion goes from the frame shown at its
     time to the next frame of the file, whatever the stride. The last frame, which has no next, repeats the motion of the
-    pair before; in a video of one frame nothing moves.
+    pair before; in a video of one frame nothing moves. Key frames are those of the file: in some there is one in two
+    frames, in others one in ten seconds.
     With a cache, short videos are decoded whole; the numbers are the same.
 
     Raises:
@@ -104,7 +107,17 @@ def read_clips(
 
 def _frames_shown(row: VideoRow, needs: Needs, need: StreamNeed, start_seconds: Sequence[float]) -> Int[np.ndarray, "n t"]:
     seconds = [clip_seconds(start, need.frames, step_seconds(need, needs, row)) for start in start_seconds]
-    return frames_at(_unrounded_seconds(row), row.duration_seconds, np.stack(seconds))
+    shown = frames_at(_unrounded_seconds(row), row.duration_seconds, np.stack(seconds))
+    return key_frames_before(row, shown) if need.stream is Stream.KEYFRAMES else shown
+
+
+def key_frames_before(row: VideoRow, frames: Int[np.ndarray, "*any"]) -> Int[np.ndarray, "*any"]:
+    """Return for each frame number that of the key frame shown last, at or before it.
+
+    For frames before the first key frame, as at the head of a file that was cut out of another, it is the first.
+    """
+    keys = row.key_frames if len(row.key_frames) else np.zeros(1, np.int32)
+    return keys[np.maximum(np.searchsorted(keys, frames, side="right") - 1, 0)].astype(np.int64)
 
 
 def _unrounded_seconds(row: VideoRow) -> Float[np.ndarray, "frames"]:
@@ -121,19 +134,23 @@ def _unrounded_seconds(row: VideoRow) -> Float[np.ndarray, "frames"]:
 def _read_whole(row: VideoRow, needs: Needs, cache: DecodedCache) -> dict[StreamNeed, np.ndarray] | None:
     """Return all frames of all streams by way of the cache, None where the video is not one to keep."""
     height, width = delivered_size(row, needs)
-    # frames and stride play no part in what a frame's picture is
-    keys: dict[Hashable, StreamNeed] = {
-        (row.path, height, width, need.model_copy(update={"frames": 1, "stride": 1})): need for need in needs.streams
-    }
-    sizes = {key: row.frames * _frame_bytes(need.stream, height, width) for key, need in keys.items()}
+    keys: dict[StreamNeed, Hashable] = {need: (row.path, height, width, _content(need)) for need in needs.streams}
+    needs_by_key = {key: need for need, key in keys.items()}
+    sizes = {key: row.frames * _frame_bytes(need.stream, height, width) for key, need in needs_by_key.items()}
 
     def read(missing: Sequence[Hashable]) -> dict[Hashable, np.ndarray]:
         every = np.arange(row.frames)
-        streams = _read_frames(row, needs, {keys[key]: every for key in missing})
-        return {key: streams[keys[key]] for key in missing}
+        streams = _read_frames(row, needs, {needs_by_key[key]: every for key in missing})
+        return {key: streams[needs_by_key[key]] for key in missing}
 
     kept = cache.fetch(row.frames, sizes, read)
-    return None if kept is None else {keys[key]: stream for key, stream in kept.items()}
+    return None if kept is None else {need: kept[key] for need, key in keys.items()}
+
+
+def _content(need: StreamNeed) -> StreamNeed:
+    """Leave out what plays no part in a frame's picture; key frames are frames like others, so one copy serves both."""
+    stream = Stream.RGB if need.stream is Stream.KEYFRAMES else need.stream
+    return need.model_copy(update={"stream": stream, "frames": 1, "stride": 1})
 
 
 def _frame_bytes(stream: Stream, height: int, width: int) -> int:
@@ -144,7 +161,10 @@ def _frame_bytes(stream: Stream, height: int, width: int) -> int:
 def _read_frames(
     row: VideoRow, needs: Needs, wanted: dict[StreamNeed, Int[np.ndarray, "k"]]
 ) -> dict[StreamNeed, Shaped[np.ndarray, "k c h w"]]:
-    """Decode a file once, only the frames that count, and return each stream at the frames wanted of it."""
+    """Decode a file once, only the frames that count, and return each stream at the frames wanted of it.
+
+    What is wanted of a stream of key frames are the numbers of key frames.
+    """
     from_codec = any(_from_codec(need) for need in wanted)
     if from_codec and not row.has_motion_vectors:
         raise DecodeError(row.path, f"its {row.codec} video has no motion vectors")
@@ -156,7 +176,7 @@ def _read_frames(
 
 def _sources(row: VideoRow, need: StreamNeed, frame: int) -> list[int]:
     """Return the frames to decode for one frame of a stream."""
-    if need.stream is Stream.RGB:
+    if need.stream in _PICTURES:
         return [frame]
     pair = _pair(row, frame)
     if _from_codec(need):
@@ -195,7 +215,7 @@ class _Pictures:
     def stream(self, need: StreamNeed, frame: int) -> Shaped[np.ndarray, "c h w"]:
         """Return one frame of a stream."""
         match need.stream:
-            case Stream.RGB:
+            case Stream.RGB | Stream.KEYFRAMES:
                 return self.frames[self.place[frame]].transpose(2, 0, 1)
             case Stream.MOTION_VECTORS:
                 return self.grid(_pair(self.row, frame)).astype(np.float16)
