@@ -11,18 +11,22 @@ SMALL = {"mvit_v2_s": {"frames": 4, "size": 32}}
 MAPS = {
     "r3d_18": (512, 1, 2, 2), "mc3_18": (512, 4, 2, 2), "r2plus1d_18": (512, 1, 2, 2), "s3d": (1024, 1, 1, 1),
     "mvit_v2_s": (768, 2, 1, 1), "swin3d_t": (768, 2, 1, 1), "slow_r50": (2048, 2, 1, 1), "motion_r18": (64, 4, 1, 1),
-    "motion_r50": (256, 4, 1, 1), "tiny": (128, 1, 2, 2), "tiny_motion": (64, 1, 2, 2),
+    "motion_r50": (256, 4, 1, 1), "tiny": (128, 1, 2, 2), "tiny_motion": (64, 1, 2, 2), "c3d": (512, 1, 2, 2),
+    "i3d": (1024, 1, 1, 1), "r2d_10": (512, 4, 2, 2), "r3d_10": (512, 1, 2, 2), "r3d_26": (2048, 1, 2, 2),
+    "r3d_34": (512, 1, 2, 2), "r3d_50": (2048, 1, 2, 2), "r2plus1d_10": (512, 1, 2, 2), "r2plus1d_26": (2048, 1, 2, 2),
 }  # fmt: skip
-"""feature maps of clips of 4 x 32 x 32 (s3d: 8 x 32 x 32)"""
+"""feature maps of clips of 4 x 32 x 32 (s3d, c3d: 8 x 32 x 32)"""
 MILLIONS = {
     "r3d_18": 33.17, "mc3_18": 11.49, "r2plus1d_18": 31.30, "s3d": 7.91, "mvit_v2_s": 34.12, "swin3d_t": 27.85,
-    "slow_r50": 31.67, "motion_r18": 0.178, "motion_r50": 0.375, "tiny": 0.246, "tiny_motion": 0.073,
+    "slow_r50": 31.67, "motion_r18": 0.178, "motion_r50": 0.375, "tiny": 0.246, "tiny_motion": 0.073, "c3d": 27.66,
+    "i3d": 12.29, "r2d_10": 4.91, "r3d_10": 14.36, "r3d_26": 26.50, "r3d_34": 63.48, "r3d_50": 46.16,
+    "r2plus1d_10": 12.49, "r2plus1d_26": 29.98,
 }  # fmt: skip
-"""weights; torchvision's figures less the classifier, and CVRL's 31.7 M"""
+"""weights; torchvision's figures less the classifier, CVRL's 31.7 M, I3D's 12.29 M"""
 
 
 def clip(name, channels):
-    frames = 8 if name == "s3d" else 4
+    frames = 8 if name in ("s3d", "c3d") else 4
     return torch.randn(2, channels, frames, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -59,7 +63,7 @@ def test_an_unknown_argument_lists_the_known():
     with pytest.raises(ReelvecError, match="stem_kernel") as error:
         build_encoder("slow_r50", 3, stem_kernels=1)
     assert "stem_kernels" in error.value.asked
-    for argument in ("name", "depth"):
+    for argument in ("name", "depth", "kind"):
         with pytest.raises(ReelvecError, match="its arguments are"):
             build_encoder("r3d_18", 3, **{argument: 1})
 

@@ -4,7 +4,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from reelvec.backbones.c3d import c3d
+from reelvec.backbones.i3d import i3d
 from reelvec.backbones.motion_resnet import motion_r18, motion_r50
+from reelvec.backbones.r3d import r2d_10, r2plus1d_10, r2plus1d_26, r3d_10, r3d_26, r3d_34, r3d_50
 from reelvec.backbones.slow_r50 import slow_r50
 from reelvec.backbones.tiny import tiny, tiny_motion
 from reelvec.backbones.torchvision_video import mc3_18, mvit_v2_s, r2plus1d_18, r3d_18, s3d, swin3d_t
@@ -15,6 +18,15 @@ BACKBONES: dict[str, Callable[..., Encoder]] = {
     "r3d_18": r3d_18,
     "mc3_18": mc3_18,
     "r2plus1d_18": r2plus1d_18,
+    "r3d_10": r3d_10,
+    "r3d_26": r3d_26,
+    "r3d_34": r3d_34,
+    "r3d_50": r3d_50,
+    "r2plus1d_10": r2plus1d_10,
+    "r2plus1d_26": r2plus1d_26,
+    "r2d_10": r2d_10,
+    "c3d": c3d,
+    "i3d": i3d,
     "s3d": s3d,
     "mvit_v2_s": mvit_v2_s,
     "swin3d_t": swin3d_t,
@@ -35,7 +47,7 @@ def build_encoder(name: str, /, channels: int = 3, **arguments: Any) -> Encoder:
     if name not in BACKBONES:
         raise ReelvecError(f"the backbone '{name}'", ", ".join(BACKBONES), "name one of these")
     asked = f"the backbone '{name}' with {', '.join(f'{key}={value}' for key, value in arguments.items())}"
-    known = [p for p in inspect.signature(BACKBONES[name]).parameters if p not in ("channels", "name", "depth")]
+    known = [p for p in inspect.signature(BACKBONES[name]).parameters if p not in ("channels", "name", "depth", "kind")]
     if unknown := [argument for argument in arguments if argument not in known]:
         raise ReelvecError(asked, f"its arguments are {', '.join(known)}", f"leave out or correct {', '.join(unknown)}")
     try:
