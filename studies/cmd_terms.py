@@ -1,0 +1,19 @@
+"""CMD: context matching and motion prediction, together and alone."""
+
+from reelvec.verbs.study import Arm, Claim, Study
+
+STUDY = Study(
+    question="Are context and motion together better than each alone?",
+    source="CMD, arXiv 2104.00862, abstract",
+    arms={
+        "both": Arm("cmd"),
+        "motion": Arm("cmd", ("context_weight=0",)),
+        "context": Arm("cmd", ("motion_weight=0",)),
+    },
+    claims=(
+        Claim("both beat context alone on motion", "both", "context", "motion linear"),
+        Claim("both beat motion alone on scenes", "both", "motion", "scene linear"),
+        Claim("motion alone beats context alone on motion", "motion", "context", "motion linear"),
+        Claim("context alone beats motion alone on scenes", "context", "motion", "scene linear"),
+    ),
+)

@@ -1,0 +1,23 @@
+"""TCGL: order prediction and the two graph contrasts, together and alone."""
+
+from reelvec.verbs.study import Arm, Claim, Study
+
+_ORDER = ("intra_weight=0", "inter_weight=0")
+
+STUDY = Study(
+    question="What do the graph contrasts add to order prediction?",
+    source="TCGL, arXiv 2112.03587, section 4",
+    arms={
+        "all terms": Arm("tcgl"),
+        "order": Arm("tcgl", _ORDER),
+        "intra": Arm("tcgl", ("order_weight=0", "inter_weight=0")),
+        "inter": Arm("tcgl", ("order_weight=0", "intra_weight=0")),
+        "untrained": Arm("tcgl", share=0),
+    },
+    claims=(
+        Claim("all terms beat order alone", "all terms", "order", "motion linear"),
+        Claim("all terms beat order alone", "all terms", "order", "scene linear"),
+        Claim("the contrast within snippets teaches alone", "intra", "untrained", "motion linear"),
+        Claim("the contrast between snippets teaches alone", "inter", "untrained", "motion linear"),
+    ),
+)
