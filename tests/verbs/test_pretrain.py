@@ -9,14 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from reelvec.core import ReelvecError, RunFolder
+from reelvec.data.index import Index, index
 from reelvec.data.shapes import make_shapes
 from reelvec.engine.log import read_log
 from reelvec.verbs import pretrain as pretrain_module
+from reelvec.verbs.choose import choose_method
 from reelvec.verbs.pretrain import pretrain
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -223,3 +226,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_step(shapes, tmp_pat
         pretrain(shapes, "modist", settings=settings, out=tmp_path / "run")
     steps = RunFolder(tmp_path / "run").saved_steps()
     assert steps
+
+
+def test_a_method_is_chosen_where_none_is_named(shapes, tmp_path):
+    events = []
+    summary = pretrain(shapes, settings=[*SMALL, "steps=1"], out=tmp_path / "run", on_event=events.append)
+    assert summary["method"] == "modist"
+    said = [event["text"] for event in events if event["kind"] == "message"]
+    assert "no method named: modist, since" in said[0]
+    assert sum(event["kind"] == "index" and event["done"] == 1 for event in events) <= 1  # indexed once
+    again = pretrain(shapes, out=tmp_path / "run")  # what was chosen stays
+    assert again["method"] == "modist"
+
+
+def test_stills_get_a_method_that_needs_no_motion(tmp_path):
+    folder = make_shapes(tmp_path / "shapes", videos=3, frames=2, split="train", truth=False)
+    moving = index(folder)
+    assert choose_method(moving)[0] == "modist"
+    stills = Index(moving.table.set_column(moving.table.schema.get_field_index("pts"), "pts", pa.array([[0]] * 3)))
+    assert choose_method(stills)[0] == "rho_moco"
+    assert "3 of 3 files hold a single picture" in choose_method(stills)[1]

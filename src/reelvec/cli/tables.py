@@ -1,5 +1,6 @@
 """Results as tables for people. Each function draws what one command's `--json` prints."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -118,7 +119,13 @@ def methods_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{row['clips']} clips of {row['frames']} frames, stride {row['stride']}, {row['size']} px of {streams}; "
             f"{row['encoder']}; keeps {' and '.join(row['encoders'])}; {row['paper']}"
         )
-        table.add_row(row["name"] + ("*" if row["patent"] else ""), Text.assemble(row["summary"], "\n", (facts, "dim")))
+        step = f"{row['cost'] or 0:.2f} times the step of rho_moco, {row['mebibytes'] or 0:.0f} MiB"
+        cost = "cost not measured" if row["cost"] is None else step
+        advice = f"{cost}; from a batch of {row['smallest_batch']} and {row['smallest_videos']} videos ({row['because']})"
+        verdicts = Counter(entry["verdict"] for entry in row["studies"])
+        studies = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none run"
+        lines = (row["summary"], "\n", (facts, "dim"), "\n", (advice, "dim"), "\n", (f"claims tested: {studies}", "dim"))
+        table.add_row(row["name"] + ("*" if row["patent"] else ""), Text.assemble(*lines))
     notes = [Text(f"* {row['patent']}. Whether that matters to you is yours to decide.") for row in rows if row["patent"]]
     return Group(table, *notes, Text("The recipes NAME-gpu and NAME-cpu are smaller than the papers' settings.", style="dim"))
 

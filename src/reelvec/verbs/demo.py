@@ -23,7 +23,7 @@ def demo(
     out: str | os.PathLike[str] = "demo",
     *,
     seeds: int = 2,
-    steps: int = 300,
+    steps: int = 240,
     train: int = 512,
     test: int = 256,
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -49,7 +49,13 @@ def demo(
         for method in METHODS_COMPARED:
             run = out / f"{method}-seed{seed}"
             tell({"kind": "message", "text": f"{method}, seed {seed + 1} of {seeds}: {steps} steps on videos without labels"})
-            pretrain(out / "train.parquet", method, settings=[f"steps={steps}", f"seed={seed}"], out=run, on_event=on_event)
+            pretrain(
+                out / "train.parquet",
+                method,
+                settings=[f"steps={steps}", f"seed={seed}", f"health_every={max(1, steps // 4)}"],
+                out=run,
+                on_event=on_event,
+            )
             measured = evaluate(
                 run,
                 shapes / "labels.csv",

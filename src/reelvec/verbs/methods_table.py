@@ -1,24 +1,63 @@
 """`reelvec methods`: what each method learns from and what it needs, read from the methods themselves."""
 
+import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from reelvec.core import Method
 from reelvec.methods import METHODS
+from reelvec.verbs.study.plan import studies_folder
+
+COST_FILE = Path(__file__).with_name("method_cost.json")
+"""written by benchmarks/method_cost.py"""
 
 _PATENTS = {"modist": "US 11,971,956 (granted 2024) covers the idea of MoDist"}
+
+_SMALLEST = {
+    "queue": (8, 100, "negatives wait in a queue, so a batch may be small"),
+    "bank": (8, 100, "negatives wait in a queue or bank, so a batch may be small"),
+    "batch": (32, 200, "negatives are the rest of the batch: too few of them teach little"),
+    "prototypes": (64, 500, "codes are made over the batch, which should not be much smaller than the prototypes"),
+    "none": (16, 100, "no negatives; batch norm wants some videos"),
+}
+"""smallest batch and number of videos that we would try, and why"""
+_NEGATIVES = {
+    "modist": "queue", "rho_moco": "queue", "dsm": "queue", "vtdl": "bank", "cvrl": "batch", "rho_simclr": "batch",
+    "tcgl": "batch", "cmd": "batch", "rho_swav": "prototypes", "rho_byol": "none", "v3s": "none",
+}  # fmt: skip
 
 
 def list_methods() -> list[dict[str, Any]]:
     """One row a method, with the numbers of its default settings, which are the paper's.
 
     Keys: name, summary, paper (arXiv number), encoder, streams (names), clips, frames, stride, size, accumulates, encoders
-    (names of what is kept), patent (empty where none is known).
+    (names of what is kept), patent (empty where none is known), cost (time of a step over rho_moco's) and mebibytes as
+    measured by benchmarks/method_cost.py (None where not measured), smallest_batch, smallest_videos, because, studies (which
+    claims about it were tested: [{"study", "data", "claim", "verdict"}]).
     """
-    return [_row(name, kind) for name, kind in METHODS.items()]
+    costs = json.loads(COST_FILE.read_text())["methods"] if COST_FILE.exists() else {}
+    tested = _tested()
+    return [{**_row(name, kind), **_cost(costs.get(name)), "studies": tested.get(name, [])} for name, kind in METHODS.items()]
+
+
+def _cost(measured: dict[str, float] | None) -> dict[str, float | None]:
+    return {"cost": measured["relative"] if measured else None, "mebibytes": measured["mebibytes"] if measured else None}
+
+
+def _tested() -> dict[str, list[dict[str, Any]]]:
+    """Return the claims about each method that the stored results of studies judged: those whose first arm is the method."""
+    tested: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted((studies_folder() / "results").glob("*.json")):
+        result = json.loads(file.read_text())
+        for claim in result["claims"]:
+            method = result["arms"][claim["arm"]]["method"]
+            entry = {"study": result["study"], "data": result["data"], "claim": claim["words"], "verdict": claim["verdict"]}
+            tested.setdefault(method, []).append({**entry, "measure": claim["measure"]})
+    return tested
 
 
 def _row(name: str, kind: type[Method]) -> dict[str, Any]:
@@ -27,6 +66,7 @@ def _row(name: str, kind: type[Method]) -> dict[str, Any]:
     needs, kept = method.needs(), method.encoders()
     encoder, card = kept["visual"]
     text = sys.modules[kind.__module__].__doc__ or ""
+    batch, videos, because = _SMALLEST[_NEGATIVES[name]]
     paper = re.search(r"arXiv\s+(\d{4}\.\d{4,5})", text)
     return {
         "name": name,
@@ -41,4 +81,7 @@ def _row(name: str, kind: type[Method]) -> dict[str, Any]:
         "accumulates": kind.accumulates,
         "encoders": sorted(kept, key=lambda key: (key != "visual", key)),
         "patent": _PATENTS.get(name, ""),
+        "smallest_batch": batch,
+        "smallest_videos": videos,
+        "because": because,
     }

@@ -29,6 +29,7 @@ from reelvec.engine.device import choose_device, leaving_cores_for
 from reelvec.engine.distributed import join_group, launch, leave_group
 from reelvec.engine.loop import check_batch, train
 from reelvec.methods import METHODS
+from reelvec.verbs.choose import choose_method
 
 Event = dict[str, Any]
 
@@ -50,7 +51,8 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train an encoder on unlabelled videos; goes on where it stopped if the run folder exists.
 
-    `videos` is a folder, a glob, a CSV, an index or a list of files. `settings` are "key=value" texts, `keywords` the same as
+    `videos` is a folder, a glob, a CSV, an index or a list of files. Without `method` and `recipe` a method is chosen by what
+    the files offer, and `on_event` is told why. `settings` are "key=value" texts, `keywords` the same as
     Python values: keys of the run (steps, batch, seed, optimiser.lr ...) or of the method (encoder, frames, temperature ...).
     `on_event` is told what happens: kinds start, progress, health, saved, message, end. Returns a summary of the run.
 
@@ -61,10 +63,17 @@ def pretrain(
     asked_out = changes.pop("out", None) or out
     join_group(str(changes.get("device", "auto")))
     try:
-        folder = RunFolder(asked_out or Path("runs") / _method_name(method, recipe, changes))
+        named = _named_method(method, recipe, changes)
+        folder = RunFolder(asked_out or Path("runs") / (named or "auto"))
         if collectives.rank() == 0:
+            found = None
+            if named is None and not folder.exists():
+                found = _index(videos, tell)
+                method, why = choose_method(found)
+                tell({"kind": "message", "text": f"no method named: {method}, since {why}; --method takes another"})
             config = _resolve(folder, method, recipe, changes, tell)
-            _prepare(folder, config, videos, devices if collectives.world() == 1 else collectives.world(), tell)
+            processes = devices if collectives.world() == 1 else collectives.world()
+            _prepare(folder, config, videos, found, processes, tell)
         if collectives.world() > 1:
             torch.distributed.barrier()
         if devices > 1 and collectives.world() == 1:
@@ -74,11 +83,17 @@ def pretrain(
         leave_group()
 
 
-def _method_name(method: str | None, recipe: Any, changes: dict[str, Any]) -> str:
-    name = method or changes.get("method") or (read_yaml(recipe_path(recipe)).get("method") if recipe else "modist")
-    if name not in METHODS:
+def _named_method(method: str | None, recipe: Any, changes: dict[str, Any]) -> str | None:
+    name = method or changes.get("method") or (read_yaml(recipe_path(recipe)).get("method", "none") if recipe else None)
+    if name is not None and name not in METHODS:
         raise ReelvecError(f"train with the method '{name}'", f"the methods {', '.join(METHODS)}", "choose one: --method NAME")
-    return str(name)
+    return name
+
+
+def _index(videos: Any, tell: Callable[[Event], None]) -> Index:
+    return index(
+        videos, on_progress=lambda done, total, path: tell({"kind": "index", "done": done, "total": total, "path": path})
+    )
 
 
 def recipe_path(name: str | os.PathLike[str]) -> Path:
@@ -104,11 +119,11 @@ def _resolve(
     folder: RunFolder, method: str | None, recipe: Any, changes: dict[str, Any], tell: Callable[[Event], None]
 ) -> RunConfig:
     """Lay recipe, saved configuration and changes over one another, strictly."""
-    name = _method_name(method, recipe, changes)
+    name = _named_method(method, recipe, changes)
     changes = {key: value for key, value in changes.items() if key != "method"}
-    settings_type = METHODS[name].Config
     if folder.exists():
-        return _resolve_again(folder, name, method or recipe, changes, tell)
+        return _resolve_again(folder, name, changes, tell)
+    assert name is not None
     if recipe is None:
         device = choose_device(str(changes.get("device", "auto")))
         recipe = f"{name}-{'gpu' if device.type == 'cuda' else 'cpu'}"
@@ -120,14 +135,12 @@ def _resolve(
         base.pop("epochs", None)
     if "epochs" in changes:
         base.pop("steps", None)
-    return _complete(merge(base, changes, settings_type), str(recipe))
+    return _complete(merge(base, changes, METHODS[name].Config), str(recipe))
 
 
-def _resolve_again(
-    folder: RunFolder, name: str, named: Any, changes: dict[str, Any], tell: Callable[[Event], None]
-) -> RunConfig:
+def _resolve_again(folder: RunFolder, name: str | None, changes: dict[str, Any], tell: Callable[[Event], None]) -> RunConfig:
     saved = read_yaml(folder.config)
-    if saved.get("method") not in METHODS or (named and saved["method"] != name):
+    if saved.get("method") not in METHODS or (name and saved["method"] != name):
         raise ReelvecError(
             f"train {name} in {folder.path}",
             f"a run of {saved.get('method')}",
@@ -162,11 +175,14 @@ def build_method(config: RunConfig) -> Method:
     return kind(validate(kind.Config, config.settings, "the method"))
 
 
-def _prepare(folder: RunFolder, config: RunConfig, videos: Any, processes: int, tell: Callable[[Event], None]) -> None:
+def _prepare(
+    folder: RunFolder, config: RunConfig, videos: Any, found: Index | None, processes: int, tell: Callable[[Event], None]
+) -> None:
     """Check all that can be checked before anything starts, then write the run folder."""
-    found = Index.load(folder.index) if folder.index.exists() else index(
-        videos, on_progress=lambda done, total, path: tell({"kind": "index", "done": done, "total": total, "path": path})
-    )  # fmt: skip
+    if folder.index.exists():
+        found = Index.load(folder.index)
+    else:
+        found = found if found is not None else _index(videos, tell)
     usable = len(found.usable())
     method = build_method(config)
     check_needs(found, method.needs())

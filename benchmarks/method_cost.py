@@ -1,0 +1,96 @@
+"""What a training step of each method costs beside rho_moco's: time and memory, all in one run on one machine.
+
+    python benchmarks/method_cost.py                 prints a table
+    python benchmarks/method_cost.py --store         and keeps it for `reelvec methods`
+
+Every method takes its CPU recipe, 32 videos a step, on clips of generated videos that are decoded beforehand: views, networks,
+loss, backward pass and optimiser count, decoding does not. Each runs in a process of its own with one thread; methods take
+turns over the repeats, so that a machine that slows down slows all of them. Memory is what the process had at its peak over
+what it had before the first step.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+BATCH, STEPS, REPEATS = 32, 6, 3
+
+
+def one(name: str, index_file: str) -> None:
+    """Time some steps of a method; prints JSON. Runs in a process of its own."""
+    import torch
+
+    from reelvec.core import Progress
+    from reelvec.data.index import Index
+    from reelvec.data.loader import ClipLoader, TrainingPlan
+    from reelvec.engine.config import RunConfig, merge, parse_settings, read_yaml
+    from reelvec.engine.optimisers import build_optimiser
+    from reelvec.methods import METHODS
+    from reelvec.verbs.pretrain import build_method, recipe_path
+
+    torch.set_num_threads(1)
+    content = merge(read_yaml(recipe_path(f"{name}-cpu")), parse_settings([f"batch={BATCH}"]), METHODS[name].Config)
+    config = RunConfig.model_validate(content)
+    method = build_method(config).train()
+    found = Index.load(index_file)
+    with ClipLoader(found, method.needs(), TrainingPlan(found, method.needs(), 0), BATCH) as loader:
+        batches = list(loader.batches([range(i * BATCH, (i + 1) * BATCH) for i in range(STEPS)]))
+    optimiser = build_optimiser(method, config.optimiser)
+    before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    for step, batch in enumerate(batches):
+        began, at = perf_counter(), Progress(step, STEPS, 0.0, 0)
+        optimiser.zero_grad()
+        method.step(batch, at)["loss"].backward()
+        optimiser.step()
+        method.after_step(at)
+        seconds.append(perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"milliseconds": 1000 * median(seconds[1:]), "mebibytes": (peak - before) / 1024}))
+
+
+def main() -> None:
+    from reelvec.data.index import index
+    from reelvec.data.shapes import make_shapes
+    from reelvec.methods import METHODS
+    from reelvec.verbs.methods_table import COST_FILE
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", action="store_true", help="keep the result for `reelvec methods`")
+    parser.add_argument("--one", nargs=2, metavar=("METHOD", "INDEX"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        return one(*arguments.one)
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in METHODS}
+    with tempfile.TemporaryDirectory() as folder:
+        videos = make_shapes(Path(folder) / "shapes", videos=BATCH * STEPS, split="train", truth=False)
+        index(videos / "train", Path(folder) / "index.parquet")
+        for _ in range(REPEATS):
+            for name in METHODS:
+                command = [sys.executable, __file__, "--one", name, str(Path(folder) / "index.parquet")]
+                measured[name].append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    rows = {name: {key: median(run[key] for run in runs) for key in runs[0]} for name, runs in measured.items()}
+    reference = rows["rho_moco"]["milliseconds"]
+    print(f"{'method':<12} {'ms a step':>10} {'x rho_moco':>11} {'MiB':>7}")
+    for name, row in rows.items():
+        row["relative"] = row["milliseconds"] / reference
+        print(f"{name:<12} {row['milliseconds']:>10.0f} {row['relative']:>11.2f} {row['mebibytes']:>7.0f}")
+    if arguments.store:
+        content = {
+            "batch": BATCH,
+            "processor": platform.processor() or platform.machine(),
+            "versions": {name: version(name) for name in ("torch", "reelvec")},
+            "methods": {name: {key: round(value, 3) for key, value in row.items()} for name, row in rows.items()},
+        }
+        COST_FILE.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
