@@ -54,6 +54,18 @@ def test_an_encoder_can_be_built_again_from_what_it_knows(name):
         torch.testing.assert_close(again.eval()(clip(name, 2)), first.eval()(clip(name, 2)))
 
 
+def test_without_the_temporal_mean_what_stands_still_plays_no_part():
+    encoder = build_encoder("tiny", 3, remove_temporal_mean=True).eval()
+    moving = clip("tiny", 3)
+    scene = torch.randn(2, 3, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(moving + scene), encoder(moving), atol=1e-4, rtol=1e-3)
+        assert not torch.allclose(build_encoder("tiny").eval()(moving + scene), encoder(moving), atol=1e-2)
+        again = build_encoder(encoder.architecture, 3, **encoder.arguments).eval()
+        again.load_state_dict(encoder.state_dict())
+        torch.testing.assert_close(again(moving), encoder(moving))
+
+
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(ReelvecError, match="tiny_motion"):
         build_encoder("resnet")

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor, nn
+
 from reelvec.backbones.c3d import c3d
 from reelvec.backbones.i3d import i3d
 from reelvec.backbones.motion_resnet import motion_r18, motion_r50
@@ -13,6 +15,7 @@ from reelvec.backbones.tiny import tiny, tiny_motion
 from reelvec.backbones.torchvision_video import mc3_18, mvit_v2_s, r2plus1d_18, r3d_18, s3d, swin3d_t
 from reelvec.core.encoder import Encoder
 from reelvec.core.errors import ReelvecError
+from reelvec.core.shapes import Float
 
 BACKBONES: dict[str, Callable[..., Encoder]] = {
     "r3d_18": r3d_18,
@@ -39,9 +42,17 @@ BACKBONES: dict[str, Callable[..., Encoder]] = {
 """name -> build(channels, weights=None, **arguments)"""
 
 
-def build_encoder(name: str, /, channels: int = 3, **arguments: Any) -> Encoder:
+class _LessTemporalMean(nn.Module):
+    """What changes in a clip: every place less its mean over time (TCGL). A scene that stands still is gone."""
+
+    def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        return clip - clip.mean(2, keepdim=True)
+
+
+def build_encoder(name: str, /, channels: int = 3, *, remove_temporal_mean: bool = False, **arguments: Any) -> Encoder:
     """Build a backbone by name; `weights` (a path) and the backbone's own arguments by keyword.
 
+    With `remove_temporal_mean` the network sees each clip less its mean over time, in training and ever after.
     ReelvecError for a name, an argument or a value that does not exist.
     """
     if name not in BACKBONES:
@@ -51,6 +62,10 @@ def build_encoder(name: str, /, channels: int = 3, **arguments: Any) -> Encoder:
     if unknown := [argument for argument in arguments if argument not in known]:
         raise ReelvecError(asked, f"its arguments are {', '.join(known)}", f"leave out or correct {', '.join(unknown)}")
     try:
-        return BACKBONES[name](channels, **arguments)
+        encoder = BACKBONES[name](channels, **arguments)
     except (TypeError, ValueError) as error:
         raise ReelvecError(asked, f"a value that does not fit: {error}", "correct the backbone's arguments") from error
+    if remove_temporal_mean:
+        encoder.body = nn.Sequential(_LessTemporalMean(), encoder.body)
+        encoder.arguments["remove_temporal_mean"] = True
+    return encoder

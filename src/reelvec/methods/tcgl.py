@@ -9,8 +9,8 @@ and features, and each node has to find itself in it among the nodes of its grap
 
 Deviations from the released code: the order head reads the snippets as the encoder gives them, not as the graph mixes them.
 Links between true neighbours tell which snippet stands in the middle, and so all but the direction of time; a complete graph
-of three nodes, the other way out, gives all of them the same features. The mean over time is not subtracted from the pixels:
-whoever uses the encoder would have to do it as well. Dropped edges, features and units are drawn per sample.
+of three nodes, the other way out, gives all of them the same features. The mean over time is taken out of the clips inside the
+encoder, so that it is taken out wherever the encoder is used. Dropped edges, features and units are drawn per sample.
 """
 
 from math import factorial
@@ -36,7 +36,8 @@ class TcglConfig(Config):
     """Settings; the defaults are those of the released UCF101 configuration with an R3D."""
 
     encoder: str = "r3d_18"
-    encoder_arguments: dict = {}
+    encoder_arguments: dict = {"remove_temporal_mean": True}
+    """the released code feeds every clip less its mean over time, in evaluation too"""
     snippets: Annotated[int, Field(ge=2, le=4)] = 3
     frames: PositiveInt = 16
     """of a snippet"""
