@@ -59,10 +59,16 @@ def test_the_first_look_is_not_judged():
     assert judge([START], 0.0)[0] == "starting"
 
 
-def test_features_that_still_spread_out_are_given_a_tenth_of_the_run():
-    history = [START, wider(START, 1.5), wider(START, 2)]
+def test_features_that_hardly_spread_out_are_given_a_tenth_of_the_run():
+    history = [START, wider(START, 1.5), wider(START, 1.52)]
     assert judge(history, 0.1)[0] == "starting"
     assert judge(history, 0.11)[0] == "collapsed"
+
+
+def test_a_network_that_leaves_its_start_slowly_is_given_half_of_the_run():
+    history = [START, wider(START, 1.1), wider(START, 1.2)]
+    assert judge(history, 0.5)[0] == "starting"
+    assert judge(history, 0.51)[0] == "collapsed"
 
 
 def test_features_that_have_stopped_spreading_out_are_judged_at_once():

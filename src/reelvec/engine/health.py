@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -61,13 +62,16 @@ def judge(history: Sequence[Health], share: float) -> tuple[Word, str]:
     """Return a verdict on the newest of several measurements, and what to try next; `share` is that of the run that is done.
 
     An untrained network maps everything to nearly one point, which is no collapse: nothing is judged in the first
-    tenth of the run, unless the spread of the features has stopped rising.
+    tenth of the run, unless the spread of the features has stopped rising; and a network that leaves its start slowly, by
+    a twentieth or more from each look to the next, is not called collapsed in the first half.
     """
     now, before = history[-1], history[:-1]
     rising = not before or now.feature_std > before[-1].feature_std
-    if share <= _EARLY and rising:
+    leaving = bool(before) and all(b.feature_std >= 1.05 * a.feature_std for a, b in pairwise(history))
+    collapsed = now.feature_std < 0.15 or now.mean_cosine > 0.95 or now.effective_rank < 2
+    if (share <= _EARLY and rising) or (share <= 0.5 and collapsed and leaving):
         return "starting", "the network is only beginning to tell videos apart; the next checks say more"
-    if now.feature_std < 0.15 or now.mean_cosine > 0.95 or now.effective_rank < 2:
+    if collapsed:
         return "collapsed", (
             "all videos look the same to the network: stop; try a lower learning rate or a longer warm-up, and check that the "
             "method keeps what holds it apart (predictor and momentum for BYOL, a queue or a larger batch for contrast)"

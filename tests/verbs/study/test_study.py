@@ -7,6 +7,9 @@ import cv2
 import pytest
 
 from reelvec.core import ReelvecError
+from reelvec.engine.config import merge, parse_settings, read_yaml, validate
+from reelvec.methods import METHODS
+from reelvec.verbs.pretrain import recipe_path
 from reelvec.verbs.study import Arm, Claim, Study, find_study, list_studies, results_page, run_study
 
 REPOSITORY = Path(__file__).parents[3]
@@ -76,15 +79,10 @@ def test_the_projects_page_is_made_of_its_results():
 
 @pytest.mark.parametrize("name", list_studies())
 def test_studies_of_the_project_can_be_read(name):
-    from reelvec.methods import METHODS
-
     study = find_study(name)
     assert set(study.budgets) >= {"cpu", "gpu"}
     assert all(arm.method in METHODS for arm in study.arms.values())
     assert study.claims
-    from reelvec.engine.config import merge, parse_settings, read_yaml, validate
-    from reelvec.verbs.pretrain import recipe_path
-
     for arm in study.arms.values():  # settings that exist and are valid, in a recipe that exists
         kind = METHODS[arm.method].Config
         for budget in study.budgets.values():
@@ -92,6 +90,11 @@ def test_studies_of_the_project_can_be_read(name):
                 read_yaml(recipe_path(f"{arm.method}-cpu")), parse_settings([*budget.settings, *arm.settings]), kind
             )
             validate(kind, content["settings"], name)
+
+
+def test_every_method_has_a_study_of_its_own_claim():
+    studied = {arm.method for name in list_studies() if name != "methods" for arm in find_study(name).arms.values()}
+    assert studied == set(METHODS)
 
 
 def test_what_cannot_be_run_is_said(tmp_path):
