@@ -1,6 +1,6 @@
 """MoDist's claim: contrast across the pathways brings motion into the RGB encoder."""
 
-from reelvec.verbs.study import Arm, Claim, Study
+from reelvec.verbs.study import UNTRAINED, Arm, Claim, Study
 
 STUDY = Study(
     question="Does the cross-modal term of MoDist bring motion into the RGB encoder?",
@@ -9,13 +9,12 @@ STUDY = Study(
         "modist": Arm("modist"),
         "no cross term": Arm("modist", ("cross_weight=0",)),
         "rho_moco": Arm("rho_moco"),
-        "untrained": Arm("modist", share=0),
     },
     claims=(
         Claim("the cross term raises motion accuracy", "modist", "no cross term", "motion linear"),
         Claim("the cross term raises motion accuracy", "modist", "no cross term", "motion knn"),
         Claim("MoDist knows more motion than MoCo at equal steps", "modist", "rho_moco", "motion linear"),
         Claim("MoDist knows more motion than MoCo at equal steps", "modist", "rho_moco", "motion knn"),
-        Claim("training teaches motion", "modist", "untrained", "motion linear"),
+        Claim("training teaches motion", "modist", UNTRAINED, "motion linear"),
     ),
 )

@@ -6,23 +6,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reelvec.backbones import load_encoder
-from reelvec.core import Stream
+from reelvec.core import Encoder, EncoderCard, Stream
 from reelvec.data.index import Index
 from reelvec.data.loader import ClipLoader, EvenPlan
 from reelvec.data.shapes import Truth
-from reelvec.verbs.study import Arm, Claim, Study
+from reelvec.verbs.study import UNTRAINED, Arm, Claim, Study
 from reelvec.views import centre_view, normalise
 
 
-def energy_on_sprites(run: Path, videos: Path, arm: Arm) -> dict[str, float]:
+def energy_on_sprites(encoder: Encoder, card: EncoderCard, found: Index, videos: Path) -> dict[str, float]:
     """Share of activation energy on the sprites of test videos, over their share of the picture: 1 is no preference.
 
     Energy is the mean over channels of the absolute feature map (card of MoDist, section 10, claim 3), at the map's own
     resolution; masks are averaged down to it in space and time.
     """
-    encoder, card = load_encoder(run, arm.encoder)
-    found = Index.load(run / "all.parquet")
     rows = [i for i in range(len(found)) if Path(found.row(i).path).parent == (videos / "test").resolve()]
     encoder.eval()
     energies, masks = [], []
@@ -55,11 +52,10 @@ STUDY = Study(
     arms={
         "modist": Arm("modist"),
         "no cross term": Arm("modist", ("cross_weight=0",)),
-        "untrained": Arm("modist", share=0),
     },
     claims=(
         Claim("the cross term draws the response to what moves", "modist", "no cross term", "energy on what moves"),
-        Claim("training draws the response to what moves", "modist", "untrained", "energy on what moves"),
+        Claim("training draws the response to what moves", "modist", UNTRAINED, "energy on what moves"),
     ),
     measure=energy_on_sprites,
 )

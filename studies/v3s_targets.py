@@ -1,6 +1,6 @@
 """V3S: joint targets of space and time against each alone."""
 
-from reelvec.verbs.study import Arm, Claim, Study
+from reelvec.verbs.study import UNTRAINED, Arm, Claim, Study
 
 _NO_SPACE = ("space_scale_weight=0", "space_projection_weight=0")
 _NO_TIME = ("time_scale_weight=0", "time_projection_weight=0")
@@ -13,12 +13,11 @@ STUDY = Study(
         "time": Arm("v3s", _NO_SPACE),
         "space": Arm("v3s", _NO_TIME),
         "scales only": Arm("v3s", ("space_projection_weight=0", "time_projection_weight=0")),
-        "untrained": Arm("v3s", share=0),
     },
     claims=(
         Claim("both targets beat time alone on motion", "both", "time", "motion linear"),
         Claim("time beats space on motion", "time", "space", "motion linear"),
-        Claim("space targets teach the scene", "space", "untrained", "scene linear"),
+        Claim("space targets teach the scene", "space", UNTRAINED, "scene linear"),
         Claim("scale and projection beat scale alone", "both", "scales only", "motion linear"),
     ),
 )

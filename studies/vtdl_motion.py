@@ -13,7 +13,7 @@ STUDY = Study(
     },
     claims=(
         Claim("VTDL knows more motion than plain MoCo", "vtdl", "plain MoCo", "motion linear"),
-        Claim("VTDL knows no more of the scene", "vtdl", "plain MoCo", "scene linear", lower=True),
+        Claim("VTDL knows less of the scene", "vtdl", "plain MoCo", "scene linear", lower=True),
         Claim("the hard negative alone helps", "without mixing", "plain MoCo", "motion linear"),
         Claim("mixing in one still frame beats frames that change", "vtdl", "changing frames mixed in", "motion linear"),
     ),

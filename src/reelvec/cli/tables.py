@@ -158,11 +158,12 @@ def studies_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def study_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw the claims of a study with their differences in points and their verdicts."""
+    from reelvec.verbs.study.table import difference
+
     table = Table("claim", "measure", "difference, points", "verdict")
     for claim in result["claims"]:
-        interval = f"{100 * claim['difference']:+.1f} ({100 * claim['low']:+.1f} to {100 * claim['high']:+.1f})"
         verdict = Text(claim["verdict"], style=_CLAIM_COLOURS[claim["verdict"]])
-        table.add_row(claim["words"], f"{claim['measure']}: {claim['arm']} - {claim['than']}", interval, verdict)
+        table.add_row(claim["words"], f"{claim['measure']}: {claim['arm']} - {claim['than']}", difference(claim), verdict)
     facts = {key: result[key] for key in ("question", "source", "data", "samples", "seeds", "seconds", "file")}
     return Group(facts_table(facts), table)
 

@@ -1,9 +1,13 @@
 """Starting processes from a library, inside a script that did not expect it."""
 
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -19,3 +23,29 @@ def main_module_unseen(unless: bool = False) -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def process_pool(processes: int, begin: Callable[..., None] | None = None, *arguments: Any) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of fresh processes; `begin` is called in each with the arguments.
+
+    Where the block ends by an error or by Ctrl-C, the pool ends at once and leaves its work undone; else it is waited for.
+    """
+    others = set(active_children())
+    with main_module_unseen():
+        pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (begin, arguments))
+        try:
+            yield pool
+        except BaseException:
+            workers = set(active_children()) - others
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.terminate()
+            raise
+        pool.shutdown()
+
+
+def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    if begin is not None:
+        begin(*arguments)

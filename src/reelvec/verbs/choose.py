@@ -7,9 +7,9 @@ from reelvec.data.index import Index
 def choose_method(found: Index) -> tuple[str, str]:
     """Return a method's name and the reason, by what the files of an index offer.
 
-    MoDist wherever things can move: of the methods here it is the one whose encoder of motion is kept as well, and in the
-    studies (docs/studies.md) it learnt more of motion than MoCo at equal cost. Where most files hold one picture there is no
-    motion to distil. Raises ReelvecError where no file can be used.
+    MoDist wherever things can move: it is the one method here that leaves an encoder of motion as well, and in its study
+    (docs/studies.md) nearest neighbours went by motion more than MoCo's did after equally many videos. Where most files hold
+    one picture there is no motion to distil. Raises ReelvecError where no file can be used.
     """
     rows = [found.row(int(i)) for i in found.usable()]
     if not rows:

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 
 from reelvec.core import ReelvecError, write_json
 from reelvec.core.machine import usable_cores
-from reelvec.core.spawning import main_module_unseen
+from reelvec.core.spawning import process_pool
 from reelvec.data.index import index
 from reelvec.data.shapes import make_shapes
 from reelvec.embeddings import embed, search
@@ -83,9 +83,8 @@ def _train_and_measure(
     """
     tasks = [(method, seed) for seed in range(seeds) for method in METHODS_COMPARED]
     at_once = 1 if torch.cuda.is_available() else min(len(METHODS_COMPARED), usable_cores())
-    context = get_context("spawn")
-    events = context.Queue()
-    with main_module_unseen(), ProcessPoolExecutor(at_once, context, _show_on, (events,)) as pool:
+    events = get_context("spawn").Queue()
+    with process_pool(at_once, _show_on, events) as pool:
         running = {
             pool.submit(_one, method, seed, str(out), str(shapes), steps, usable_cores() // at_once): (method, seed)
             for method, seed in tasks
@@ -111,6 +110,7 @@ _events: Any = None
 def _show_on(events: Any) -> None:
     global _events
     _events = events
+    events.cancel_join_thread()  # a process that ends does not wait for somebody to read what is left
 
 
 def _one(method: str, seed: int, out: str, shapes: str, steps: int, threads: int) -> dict[str, Any]:

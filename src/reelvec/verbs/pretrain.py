@@ -1,5 +1,6 @@
 """`reelvec pretrain`: a folder of videos in, a run folder with encoders out."""
 
+import json
 import os
 import platform
 import sys
@@ -180,6 +181,7 @@ def _prepare(
 ) -> None:
     """Check all that can be checked before anything starts, then write the run folder."""
     if folder.index.exists():
+        _refuse_other_videos(folder, videos)
         found = Index.load(folder.index)
     else:
         found = found if found is not None else _index(videos, tell)
@@ -201,10 +203,24 @@ def _prepare(
     })  # fmt: skip
 
 
+def _refuse_other_videos(folder: RunFolder, videos: Any) -> None:
+    """A run goes on with the videos that it began with: others would be left unread without a word."""
+    try:
+        before = json.loads(folder.environment.read_text())["videos"]
+    except (OSError, ValueError, KeyError):
+        return
+    if before not in (_where(videos), str(videos)):
+        raise ReelvecError(f"train on {videos} in {folder.path}", f"a run on {before}", "choose another out=FOLDER")
+
+
+def _where(videos: Any) -> str:
+    return str(Path(videos).resolve()) if isinstance(videos, str | os.PathLike) else str(videos)
+
+
 def _environment(videos: Any) -> dict[str, Any]:
     return {
         "command": sys.argv,
-        "videos": str(videos),
+        "videos": _where(videos),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),

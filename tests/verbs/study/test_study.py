@@ -17,15 +17,15 @@ REPOSITORY = Path(__file__).parents[3]
 MINIATURE = """
 from reelvec.verbs.study import Arm, Budget, Claim, Study
 
-def more(run, videos, arm):
+def more(encoder, card, found, videos):
     assert (videos / "labels.csv").exists()
-    return {"files": float(len(list(run.iterdir())))}
+    return {"size": sum(float(p.abs().sum()) for p in encoder.parameters())}
 
 TINY = Budget(8, 16, 16, ("batch=4", "settings.queue=8", "view.size=32", "short_side=36", "cache_gb=0"))
 STUDY = Study(
     question="Does it run?", source="nobody",
-    arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",)), "none": Arm("rho_moco", share=0)},
-    claims=(Claim("a over b", "a", "b", "motion linear"), Claim("fewer files", "a", "none", "files", lower=True)),
+    arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",), share=0.5)},
+    claims=(Claim("a over b", "a", "b", "motion linear"), Claim("smaller", "a", "untrained", "size", lower=True)),
     budgets={"cpu": TINY}, measure=more,
 )
 """
@@ -35,7 +35,7 @@ STUDY = Study(
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "mini.py").write_text(MINIATURE)
-    arguments = {"seeds": 2, "work": folder / "work", "out": folder / "out"}
+    arguments = {"seeds": 3, "work": folder / "work", "out": folder / "out"}
     return folder, arguments, run_study(str(folder / "mini.py"), **arguments)
 
 
@@ -43,15 +43,18 @@ def test_every_arm_is_measured_with_every_seed(done):
     folder, _, result = done
     kept = json.loads((folder / "out" / "mini-cpu.json").read_text())
     assert kept["claims"] == result["claims"]
-    assert {name: len(arm["numbers"]) for name, arm in kept["arms"].items()} == {"a": 2, "b": 2, "none": 2}
+    assert {name: len(arm["numbers"]) for name, arm in kept["arms"].items()} == {"a": 3, "b": 3}
+    assert {name: arm["steps"] for name, arm in kept["arms"].items()} == {"a": 2, "b": 1}
     for arm in kept["arms"].values():
-        for seed in arm["numbers"]:
-            assert set(seed) == {"motion knn", "motion linear", "scene knn", "scene linear", "files"}
-            assert all(0 <= value <= 1 for key, value in seed.items() if key != "files")
+        for seed in [*arm["numbers"], *arm["untrained"]]:
+            assert set(seed) == {"motion knn", "motion linear", "scene knn", "scene linear", "size"}
+            assert all(0 <= value <= 1 for key, value in seed.items() if key != "size")
     first, second = kept["claims"]
     ours = [seed["motion linear"] for seed in kept["arms"]["a"]["numbers"]]
     assert first["ours"] == ours
-    assert (second["difference"], second["verdict"]) == (0, "does not hold")
+    assert second["theirs"] == [seed["size"] for seed in kept["arms"]["a"]["untrained"]]
+    assert len(set(second["theirs"])) == 3  # other first weights with each seed
+    assert second["ours"] != second["theirs"]
     assert cv2.imread(str(folder / "out" / "mini-cpu.png")).std() > 5
 
 
@@ -63,11 +66,34 @@ def test_finished_runs_are_used_again(done):
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "work" / "mini-cpu").rglob("*") if path.is_file()}
 
 
+def test_runs_of_other_settings_are_not_used_again(done):
+    folder, arguments, _ = done
+    (folder / "mini.py").write_text(MINIATURE.replace("temperature=0.5", "temperature=0.6"))
+    with pytest.raises(ReelvecError, match=r"arm 'b'(.|\n)*other settings"):
+        run_study(str(folder / "mini.py"), **arguments)
+    (folder / "mini.py").write_text(MINIATURE)
+
+
+def test_an_arm_that_cannot_be_trained_is_said_before_anything_starts(tmp_path):
+    for wrong, says in (
+        ("rho_mocco", "an arm of the method"),
+        ('rho_moco", ("tempreture=1",)), "c": Arm("rho_moco', "tempreture"),
+    ):
+        (tmp_path / "wrong.py").write_text(MINIATURE.replace('"a": Arm("rho_moco', f'"a": Arm("{wrong}'))
+        with pytest.raises(ReelvecError, match=says):
+            run_study(str(tmp_path / "wrong.py"), work=tmp_path / "work")
+    (tmp_path / "wrong.py").write_text("from nowhere import nothing")
+    with pytest.raises(ReelvecError, match="ModuleNotFoundError"):
+        find_study(str(tmp_path / "wrong.py"))
+    assert not (tmp_path / "work").exists()
+
+
 def test_page_is_made_of_the_results_alone(done):
     folder, _, result = done
     page = results_page(folder / "out")
     assert "Does it run?" in page
     assert f"{100 * result['claims'][0]['difference']:+.1f}" in page
+    assert f"{result['claims'][1]['difference']:+.2f}" in page
     assert page == results_page(folder / "out")
 
 
@@ -102,7 +128,7 @@ def test_what_cannot_be_run_is_said(tmp_path):
         run_study("nope")
     with pytest.raises(ReelvecError, match="budgets cpu"):
         run_study("modist_motion", budget="week")
-    with pytest.raises(ReelvecError, match="second seed"):
+    with pytest.raises(ReelvecError, match="too few"):
         run_study("modist_motion", seeds=1)
     with pytest.raises(ReelvecError, match="train/"):
         run_study("modist_motion", data=tmp_path, work=tmp_path / "work")

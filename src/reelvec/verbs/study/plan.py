@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import reelvec
-from reelvec.core import ReelvecError
+from reelvec.core import Encoder, EncoderCard, ReelvecError
+from reelvec.data.index import Index
+
+UNTRAINED = "untrained"
+"""in place of an arm in a claim: the network of the claim's own arm with fresh weights"""
+
+COLUMNS = ("motion knn", "motion linear", "scene knn", "scene linear")
+"""what is always measured on generated videos; shares of test videos, and shown as percent"""
 
 
 @dataclass(frozen=True)
@@ -20,16 +27,17 @@ class Arm:
     encoder: str = "visual"
     """which of the method's encoders is judged"""
     share: float = 1.0
-    """of the budget: 0 is the network untrained, 0.5 makes up for a step of twice the cost"""
+    """of the budget: 0.5 makes up for a step of twice the cost"""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One arm is better than another in one measure; "better" unless `at_least` is said."""
+    """One arm has more of something than another, or than its own network untrained."""
 
     words: str
     arm: str
     than: str
+    """another arm, or UNTRAINED"""
     measure: str
     """a column of the result: "motion linear", "scene knn", or a name that `measure` of the study gives"""
     lower: bool = False
@@ -67,13 +75,16 @@ class Study:
     camera: bool = False
     """whether the camera of the generated videos moves"""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: BUDGETS)
-    measure: Callable[[Path, Path, Arm], dict[str, float]] | None = None
-    """(run folder, folder of the generated set, arm) -> more numbers than kNN and linear probe give"""
+    measure: Callable[[Encoder, EncoderCard, Index, Path], dict[str, float]] | None = None
+    """(encoder, its card, index of all videos, folder of the generated set) -> numbers by other names than COLUMNS"""
 
     def __post_init__(self) -> None:
-        unknown = {name for claim in self.claims for name in (claim.arm, claim.than)} - set(self.arms)
+        unknown = {name for claim in self.claims for name in (claim.arm, claim.than)} - {*self.arms, UNTRAINED}
         if unknown:
             raise ValueError(f"claims about arms that are not there: {', '.join(sorted(unknown))}")
+        measures = {claim.measure for claim in self.claims} - set(COLUMNS)
+        if measures and self.measure is None:
+            raise ValueError(f"claims about what is not measured: {', '.join(sorted(measures))}")
 
 
 def studies_folder() -> Path:
@@ -100,7 +111,10 @@ def find_study(name: str) -> Study:
     assert spec is not None
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ReelvecError(f"run the study in {path}", f"{type(error).__name__}: {error}", "correct the file") from error
     if not isinstance(getattr(module, "STUDY", None), Study):
         raise ReelvecError(f"run the study in {path}", "no STUDY in it", "define STUDY = Study(...) at its top level")
     return module.STUDY

@@ -1,31 +1,37 @@
 """Running a study: every arm with every seed, several at a time, one thread each; what is done is not done again."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
+import yaml
 
+from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError, write_json
 from reelvec.core.machine import usable_cores
-from reelvec.core.spawning import main_module_unseen
-from reelvec.data.index import index
+from reelvec.core.spawning import process_pool
+from reelvec.data.index import Index, index
 from reelvec.data.shapes import make_shapes
-from reelvec.engine.config import merge, parse_settings, read_yaml
+from reelvec.engine.config import merge, parse_settings, read_yaml, validate
 from reelvec.evals import evaluate
+from reelvec.evals.features import untrained_encoder
 from reelvec.methods import METHODS
 from reelvec.verbs.pretrain import pretrain, recipe_path
 from reelvec.verbs.study.picture import draw_result
-from reelvec.verbs.study.plan import Budget, Study, find_study, list_studies
+from reelvec.verbs.study.plan import UNTRAINED, Arm, Budget, Study, find_study, list_studies
 from reelvec.verbs.study.verdict import judge, paired_difference
 
+FEWEST_SEEDS = 3
 FIRST_SEED = 1000
 """data, first weights and draws of a study's n-th seed come from FIRST_SEED + n: tuning is done below"""
 
@@ -50,7 +56,7 @@ def run_study(
         data: a folder of real videos with train/CLASS/ and test/CLASS/ instead of the generated sets; claims about
             motion are then judged on its classes.
         work: folder of data and runs; what is finished there is used again.
-        out: folder of the JSON and the picture; None: studies/results in a checkout, else `work`.
+        out: folder of the JSON and the picture; None: `work`.
         workers: arms trained at a time; None: one a core, or one on a GPU.
 
     Returns what is written as NAME-BUDGET.json. Raises ReelvecError for an unknown study, budget or data.
@@ -58,46 +64,73 @@ def run_study(
     study = find_study(name)
     if budget not in study.budgets:
         raise ReelvecError(f"run {name} with --budget {budget}", f"budgets {', '.join(study.budgets)}", "choose one of these")
-    if seeds < 2:
-        raise ReelvecError(f"run {name} with seeds={seeds}", "no interval without a second seed", "use --seeds 3 or more")
-    tell, began, work = on_event or (lambda event: None), perf_counter(), Path(work)
-    spent = study.budgets[budget]
+    if seeds < FEWEST_SEEDS:
+        raise ReelvecError(f"run {name} with seeds={seeds}", "too few for an interval", f"use --seeds {FEWEST_SEEDS} or more")
+    if workers is not None and workers < 1:
+        raise ReelvecError(f"run {name} with workers={workers}", "nobody to work", "use workers=1 or more")
+    tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
+    contents = {arm_name: run_content(name, arm, spent) for arm_name, arm in study.arms.items()}
     label = Path(name).stem + (f"-{Path(data).name}" if data else "") + f"-{budget}"
     sets = [_real(Path(data), work) if data else _generated(study, spent, FIRST_SEED + n, work, tell) for n in range(seeds)]
-    tasks = [(arm, n) for n in range(seeds) for arm in study.arms]
-    numbers: dict[str, list[dict[str, float]]] = {arm: [{} for _ in range(seeds)] for arm in study.arms}
+    digest = hashlib.sha256(Path(_study_file(name)).read_bytes()).hexdigest() if study.measure else ""
     at_once = workers or (1 if torch.cuda.is_available() else usable_cores())
-    with main_module_unseen(), ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
-        running = {
-            pool.submit(_one, name, budget, arm, FIRST_SEED + n, str(sets[n]), str(work / label), bool(data)): (arm, n)
-            for arm, n in tasks
-        }
-        for done, future in enumerate(as_completed(running), 1):
+    done: dict[str, list[dict[str, Any]]] = {arm: [{} for _ in range(seeds)] for arm in study.arms}
+    with process_pool(at_once) as pool:
+        running = {}
+        for n, arm in product(range(seeds), study.arms):
+            content = {**contents[arm], "seed": FIRST_SEED + n}
+            key = {"run": content, "encoder": study.arms[arm].encoder, "videos": _fingerprint(sets[n], work), "file": digest}
+            future = pool.submit(_one, name, arm, key, str(sets[n]), str(work / label), bool(data))
+            running[future] = (arm, n)
+        for number, future in enumerate(as_completed(running), 1):
             arm, n = running[future]
-            numbers[arm][n] = future.result()
-            shown = ", ".join(f"{key} {value:.1%}" for key, value in numbers[arm][n].items() if "linear" in key)
-            tell({"kind": "message", "text": f"{done} of {len(tasks)}: {arm}, seed {n + 1}: {shown}"})
+            done[arm][n] = _result_of(future, arm, n)
+            shown = ", ".join(f"{key} {value:.1%}" for key, value in done[arm][n]["numbers"].items() if key.endswith("linear"))
+            tell({"kind": "message", "text": f"{number} of {len(running)}: {arm}, seed {n + 1}: {shown}"})
+    each = [run for runs in done.values() for run in runs]
     result = {
         "study": Path(name).stem, "budget": budget, "data": Path(data).name if data else _set_words(study, spent),
-        "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
-        "arms": {key: {"method": arm.method, "settings": [*spent.settings, *arm.settings], "encoder": arm.encoder,
-                       "numbers": numbers[key]} for key, arm in study.arms.items()},
-        "claims": _judged(study, numbers, bool(data)),
-        "seconds": round(perf_counter() - began, 1), "versions": {"torch": str(torch.__version__)}, "cores": usable_cores(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "generated": not data, "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
+        "arms": {name: {"method": arm.method, "settings": [*spent.settings, *arm.settings], "encoder": arm.encoder,
+                        "steps": contents[name]["steps"], "batch": contents[name]["batch"],
+                        "numbers": [run["numbers"] for run in done[name]],
+                        "untrained": [run["untrained"] for run in done[name]]} for name, arm in study.arms.items()},
+        "claims": _judged(study, done, bool(data)),
+        "seconds": round(sum(run["seconds"] for run in each), 1),
+        "machines": sorted({f"{run['device']}, torch {run['torch']}" for run in each}),
     }  # fmt: skip
-    folder = Path(out) if out is not None else _results_folder(name, work)
+    folder = Path(out) if out is not None else work
     write_json(folder / f"{label}.json", result)
     draw_result(result, folder / f"{label}.png")
     result["file"] = str(folder / f"{label}.json")
     return result
 
 
-def _results_folder(name: str, work: Path) -> Path:
-    """Keep results of the project's own studies beside them, where that is a checkout that can be written to."""
-    known = list_studies().get(name)
-    beside = known.parent / "results" if known is not None else work
-    return beside if beside.is_dir() and os.access(beside, os.W_OK) else work
+def run_content(name: str, arm: Arm, spent: Budget) -> dict[str, Any]:
+    """Lay the arm's settings over its method's CPU recipe; ReelvecError for a method or a setting that does not exist."""
+    if arm.method not in METHODS:
+        raise ReelvecError(f"run {name}", f"an arm of the method '{arm.method}'", f"name one of {', '.join(METHODS)}")
+    kind, recipe = METHODS[arm.method].Config, f"{arm.method}-cpu"
+    settings = parse_settings([*spent.settings, *arm.settings, "workers=0"])
+    content = merge(read_yaml(recipe_path(recipe)), settings, kind)
+    validate(kind, content["settings"], f"an arm of {name}")
+    content["steps"] = max(1, round(spent.samples * arm.share / content["batch"]))
+    return content
+
+
+def _study_file(name: str) -> Path:
+    return Path(name) if name.endswith(".py") else list_studies()[name]
+
+
+def _result_of(future: Future[dict[str, Any]], arm: str, n: int) -> dict[str, Any]:
+    """Hand on what a task returned, or its error with the arm's name."""
+    task = f"arm '{arm}', seed {n + 1}"
+    try:
+        return future.result()
+    except ReelvecError as error:
+        raise ReelvecError(f"{error.asked} ({task})", error.there, error.do) from error
+    except BrokenProcessPool as error:
+        raise ReelvecError(f"train {task}", "its process died, most often of too little memory", "use workers=1") from error
 
 
 def _set_words(study: Study, budget: Budget) -> str:
@@ -112,7 +145,7 @@ def _generated(study: Study, budget: Budget, seed: int, work: Path, tell: Callab
     tell({"kind": "message", "text": f"videos of seed {seed} in {folder}"})
     videos = (budget.train_videos, budget.test_videos)
     make_shapes(folder, videos=videos, seed=seed, camera=study.camera, workers=usable_cores())
-    _index(folder / "train", folder)
+    _index(folder, work)
     return folder
 
 
@@ -123,64 +156,92 @@ def _real(data: Path, work: Path) -> Path:
             f"run a study on {data}", "no train/ and test/ in it", "give a folder with train/CLASS/, test/CLASS/"
         )
     (work / "sets").mkdir(parents=True, exist_ok=True)
-    _index(data / "train", work / "sets" / data.name)
+    _index(data, work)
     return data
 
 
-def _index(train: Path, beside: Path) -> None:
+def _index_files(videos: Path, work: Path) -> tuple[Path, Path]:
+    """Name the index of a set's training videos, and that of all."""
+    beside = work / "sets" / videos.name
+    return beside.with_name(f"{videos.name}-train.parquet"), beside.with_name(f"{videos.name}-all.parquet")
+
+
+def _index(videos: Path, work: Path) -> None:
     """Index the training videos in one file, and begin with its rows another that `evaluate` adds the test videos to."""
-    training, everything = (beside.with_name(f"{beside.name}-{which}.parquet") for which in ("train", "all"))
-    index(train, training)
+    training, everything = _index_files(videos, work)
+    index(videos / "train", training)
     if not everything.exists():
         shutil.copyfile(training, everything)
 
 
-def _one(name: str, budget: str, arm_name: str, seed: int, videos: str, work: str, real: bool) -> dict[str, float]:
-    """Train and measure one arm with one seed, in a process of its own."""
+def _fingerprint(videos: Path, work: Path) -> str:
+    """Say which videos these are: where, how many, and when they were written."""
+    rows = Index.load(_index_files(videos, work)[0]).table.select(["path", "size_bytes", "modified_ns"]).to_pylist()
+    return hashlib.sha256(json.dumps([str(videos.resolve()), rows]).encode()).hexdigest()
+
+
+def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, real: bool) -> dict[str, Any]:
+    """Train and measure one arm with one seed, in a process of its own; or return what an earlier call did.
+
+    `key` is all that the numbers hang on: where it is not that of the earlier call, nothing is reused.
+    """
     torch.set_num_threads(1)
-    study = find_study(name)
-    arm, spent = study.arms[arm_name], study.budgets[budget]
-    run, folder = Path(work) / f"{arm_name.replace(' ', '_')}-seed{seed}", Path(videos)
+    study, began = find_study(name), perf_counter()
+    arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
+    run = Path(work) / f"{arm_name.replace(' ', '_')}-seed{content['seed']}"
     kept = run / "study.json"
     if kept.exists():
-        return dict(json.loads(kept.read_text()))
-    indexed = Path(work).parent / "sets" / folder.name
-    settings, recipe = [*spent.settings, *arm.settings], f"{arm.method}-cpu"
-    batch = merge(read_yaml(recipe_path(recipe)), parse_settings(settings), METHODS[arm.method].Config)["batch"]
-    steps = max(1, round(spent.samples * arm.share / batch))
-    pretrain(
-        indexed.with_name(f"{indexed.name}-train.parquet"), arm.method, recipe=recipe, out=run,
-        settings=[*settings, f"steps={steps}", f"seed={seed}", "workers=0"],
-    )  # fmt: skip
-    everything = _own_copy(indexed.with_name(f"{indexed.name}-all.parquet"), run)
+        before = json.loads(kept.read_text())
+        if before.get("key") == key:
+            return dict(before)
+        do = "choose another work=FOLDER, or delete this one"
+        raise ReelvecError(f"use {run} again", "a run of other settings, videos or measures than the study's now", do)
+    training, everything = _index_files(folder, Path(work).parent)
+    recipe = run.with_name(f"{run.name}.yaml")
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    recipe.write_text(yaml.safe_dump(content, sort_keys=False))
+    pretrain(training, arm.method, recipe=recipe, out=run)
+    own = run / "all.parquet"  # several processes would add the test videos to one file at once
+    shutil.copyfile(everything, own)
     labels: dict[str, Any] = {"labels": folder} if real else {"labels": folder / "labels.csv", "label_column": "motion,scene"}
-    measured = evaluate(run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=seed, index_file=everything, **labels)
-    row_name = f"untrained {arm.encoder}" if arm.share == 0 else arm.encoder  # evaluate always measures both
-    numbers = {
-        f"{table['label_column']} {task}": float(row["values"][task])
-        for table in measured["tables"] for row in table["rows"] if row["name"] == row_name for task in ("knn", "linear")
-    }  # fmt: skip
+    # three untrained networks are averaged: tenfold seeds keep those of one study seed from being another's
+    measured = evaluate(
+        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=own, **labels
+    )
+    numbers, untrained = (_row(measured, row) for row in (arm.encoder, f"untrained {arm.encoder}"))
     if study.measure is not None and not real:
-        numbers |= study.measure(run, folder, arm)
-    write_json(kept, numbers)
-    return numbers
+        encoder, card = load_encoder(run, arm.encoder)
+        found = Index.load(own)
+        numbers |= study.measure(encoder, card, found, folder)
+        untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, folder)
+    result = {
+        "key": key, "numbers": numbers, "untrained": untrained, "seconds": perf_counter() - began,
+        "torch": str(torch.__version__),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU thread",
+    }  # fmt: skip
+    write_json(kept, result)
+    return result
 
 
-def _own_copy(indexed: Path, run: Path) -> Path:
-    """Copy an index file, since several processes would add the test videos to it at once."""
-    copy = run / "all.parquet"
-    shutil.copyfile(indexed, copy)
-    return copy
+def _row(measured: dict[str, Any], name: str) -> dict[str, float]:
+    return {
+        f"{table['label_column']} {task}": float(row["values"][task])
+        for table in measured["tables"] for row in table["rows"] if row["name"] == name for task in ("knn", "linear")
+    }  # fmt: skip
 
 
-def _judged(study: Study, numbers: dict[str, list[dict[str, float]]], real: bool) -> list[dict[str, Any]]:
+def _judged(study: Study, done: dict[str, list[dict[str, Any]]], real: bool) -> list[dict[str, Any]]:
     """Compare pairs of arms; on real videos, claims about motion on its classes and no other."""
     judged = []
     for claim in study.claims:
         if real and not claim.measure.startswith("motion "):
             continue
         measure = claim.measure.replace("motion ", "class ") if real else claim.measure
-        ours, theirs = ([seed[measure] for seed in numbers[arm]] for arm in (claim.arm, claim.than))
+        ours = [run["numbers"][measure] for run in done[claim.arm]]
+        if claim.than == UNTRAINED:
+            theirs = [run["untrained"][measure] for run in done[claim.arm]]
+        else:
+            theirs = [run["numbers"][measure] for run in done[claim.than]]
         difference = paired_difference(ours, theirs)
         judged.append({
             **asdict(claim), "measure": measure, "ours": ours, "theirs": theirs, "difference": difference.mean,

@@ -43,4 +43,4 @@ def judge(difference: Difference, lower: bool = False) -> Verdict:
     low, high = (-difference.high, -difference.low) if lower else (difference.low, difference.high)
     if low > 0:
         return "holds"
-    return "does not hold" if high <= 0 else "undecided"
+    return "does not hold" if high < 0 else "undecided"
