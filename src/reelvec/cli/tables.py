@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from reelvec.cli.live import VERDICT_COLOURS, clock
@@ -136,7 +136,7 @@ def demo_table(result: Mapping[str, Any]) -> RenderableType:
     each = f"one number for each of {seeds} seeds" if seeds > 1 else "one seed"
     title = f"{result['measure']}, percent, {each}, {result['steps']} steps on {result['videos']['train']} videos"
     columns = [name for name in result["rows"][0] if name != "name"]
-    table = Table("network", *columns)
+    table = Table(Column("network", no_wrap=True), *columns)
     for row in result["rows"]:
         table.add_row(row["name"], *(" / ".join(f"{100 * value:.1f}" for value in row[column]) for column in columns))
     query, *found = result["search"]
