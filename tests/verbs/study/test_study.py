@@ -60,18 +60,22 @@ def test_every_arm_is_measured_with_every_seed(done):
 
 def test_finished_runs_are_used_again(done):
     folder, arguments, result = done
-    before = {path: path.stat().st_mtime_ns for path in (folder / "work" / "mini-cpu").rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in (folder / "work" / "runs").rglob("*") if path.is_file()}
     again = run_study(str(folder / "mini.py"), **arguments)
     assert again["arms"] == result["arms"]
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / "work" / "mini-cpu").rglob("*") if path.is_file()}
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "work" / "runs").rglob("*") if path.is_file()}
 
 
-def test_runs_of_other_settings_are_not_used_again(done):
-    folder, arguments, _ = done
+def test_other_settings_make_other_runs(done):
+    folder, arguments, result = done
+    runs = set((folder / "work" / "runs").iterdir())
     (folder / "mini.py").write_text(MINIATURE.replace("temperature=0.5", "temperature=0.6"))
-    with pytest.raises(ReelvecError, match=r"arm 'b'(.|\n)*other settings"):
-        run_study(str(folder / "mini.py"), **arguments)
+    other = run_study(str(folder / "mini.py"), **{**arguments, "out": folder / "other"})
     (folder / "mini.py").write_text(MINIATURE)
+    new = [path for path in (folder / "work" / "runs").iterdir() if path not in runs and path.suffix != ".yaml"]
+    assert len(new) == 3  # those of the arm that has changed, one a seed
+    assert other["arms"]["a"]["numbers"] == result["arms"]["a"]["numbers"]
+    assert other["arms"]["b"]["numbers"] != result["arms"]["b"]["numbers"]
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_anything_starts(tmp_path):

@@ -80,7 +80,7 @@ def run_study(
         for n, arm in product(range(seeds), study.arms):
             content = {**contents[arm], "seed": FIRST_SEED + n}
             key = {"run": content, "encoder": study.arms[arm].encoder, "videos": _fingerprint(sets[n], work), "file": digest}
-            future = pool.submit(_one, name, arm, key, str(sets[n]), str(work / label), bool(data))
+            future = pool.submit(_one, name, arm, key, str(sets[n]), str(work), bool(data))
             running[future] = (arm, n)
         for number, future in enumerate(as_completed(running), 1):
             arm, n = running[future]
@@ -177,26 +177,28 @@ def _index(videos: Path, work: Path) -> None:
 def _fingerprint(videos: Path, work: Path) -> str:
     """Say which videos these are: where, how many, and when they were written."""
     rows = Index.load(_index_files(videos, work)[0]).table.select(["path", "size_bytes", "modified_ns"]).to_pylist()
-    return hashlib.sha256(json.dumps([str(videos.resolve()), rows]).encode()).hexdigest()
+    return _digest([str(videos.resolve()), rows])
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, real: bool) -> dict[str, Any]:
     """Train and measure one arm with one seed, in a process of its own; or return what an earlier call did.
 
-    `key` is all that the numbers hang on: where it is not that of the earlier call, nothing is reused.
+    `key` is all that the numbers hang on, and the run folder is named by it: equal arms of several studies share a run, and
+    a setting that has changed makes another.
     """
     torch.set_num_threads(1)
     study, began = find_study(name), perf_counter()
     arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
-    run = Path(work) / f"{arm_name.replace(' ', '_')}-seed{content['seed']}"
-    kept = run / "study.json"
+    trained = {name: value for name, value in key.items() if name != "file"}
+    run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{_digest(trained)}"
+    kept = run / f"measured-{_digest(key)}.json"
     if kept.exists():
-        before = json.loads(kept.read_text())
-        if before.get("key") == key:
-            return dict(before)
-        do = "choose another work=FOLDER, or delete this one"
-        raise ReelvecError(f"use {run} again", "a run of other settings, videos or measures than the study's now", do)
-    training, everything = _index_files(folder, Path(work).parent)
+        return dict(json.loads(kept.read_text()))
+    training, everything = _index_files(folder, Path(work))
     recipe = run.with_name(f"{run.name}.yaml")
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(yaml.safe_dump(content, sort_keys=False))
