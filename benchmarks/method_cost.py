@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-BATCH, STEPS, REPEATS = 32, 6, 3
+BATCH, STEPS, REPEATS = 32, 5, 2
 
 
 def one(name: str, index_file: str) -> None:
