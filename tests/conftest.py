@@ -1,6 +1,8 @@
 """What all tests share: checked shapes, one thread, real data where it is there, and video files made on the fly."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +32,24 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real videos at {folder}: set REELVEC_TEST_DATA to a folder of them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_two_processes() -> Callable[[Path, Path], list]:
+    """Start a script as process 0 and process 1 of two that meet in a folder; return what each left there, RANK.pt."""
+
+    def run(script: Path, folder: Path) -> list:
+        arguments = [[sys.executable, script, str(rank), folder] for rank in range(2)]
+        processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
+        try:
+            errors = [process.communicate(timeout=240)[1] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        assert [process.returncode for process in processes] == [0, 0], errors
+        return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+    return run
 
 
 def numbered_picture(number: int, width: int, height: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Two processes on gloo against the same sums in one process, where autograd knows all that there is to know."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,19 +13,10 @@ from two_processes import own_rows, own_weight
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both(tmp_path_factory, run_two_processes):
     """What the two processes computed, the first one's first."""
     folder = tmp_path_factory.mktemp("two_processes")
-    script = Path(__file__).with_name("two_processes.py")
-    arguments = [[sys.executable, script, str(rank), folder] for rank in range(2)]
-    processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
-    try:
-        errors = [process.communicate(timeout=240)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], errors
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return run_two_processes(Path(__file__).with_name("two_processes.py"), folder)
 
 
 COLLECTED = {"gather": torch.cat, "total": sum}

@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -185,19 +183,9 @@ def test_stored_numbers_of_three_steps_do_not_move(name, small):
         assert losses == pytest.approx(stored[name], rel=1e-4)
 
 
-def test_two_processes_are_one_of_twice_the_batch(small, tmp_path):
+def test_two_processes_are_one_of_twice_the_batch(small, tmp_path, run_two_processes):
     """All methods in one pair of processes: equal weights and queues on both, those of one process to rounding."""
-    script = Path(__file__).with_name("two_processes.py")
-    processes = [
-        subprocess.Popen([sys.executable, script, str(rank), tmp_path], stderr=subprocess.PIPE, text=True) for rank in range(2)
-    ]
-    try:
-        errors = [process.communicate(timeout=240)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], errors
-    ours, theirs = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    ours, theirs = run_two_processes(Path(__file__).with_name("two_processes.py"), tmp_path)
     for name in METHODS:
         assert_same(ours[name]["state"], theirs[name]["state"])
         method = small.method(name)

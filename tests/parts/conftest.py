@@ -1,7 +1,5 @@
 """Two processes on gloo, for what holds over processes only."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,19 +7,10 @@ import torch
 
 
 @pytest.fixture(scope="session")
-def two_processes(tmp_path_factory):
+def two_processes(tmp_path_factory, run_two_processes):
     """What the two processes of `two_processes.py` computed together, by job and name."""
     folder = tmp_path_factory.mktemp("two_processes")
-    script = Path(__file__).with_name("two_processes.py")
-    arguments = [[sys.executable, script, str(rank), folder] for rank in range(2)]
-    processes = [subprocess.Popen(a, stderr=subprocess.PIPE, text=True) for a in arguments]
-    try:
-        errors = [process.communicate(timeout=240)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], errors
-    first, second = (torch.load(folder / f"{rank}.pt") for rank in range(2))
+    first, second = run_two_processes(Path(__file__).with_name("two_processes.py"), folder)
     return {job: merge(first[job], second[job]) for job in first}
 
 

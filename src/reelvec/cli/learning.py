@@ -113,7 +113,7 @@ def study(
         list[str] | None,
         typer.Argument(metavar="[NAME] [KEY=VALUE]...", help="A study's name or .py file; then settings."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="How often every arm is trained.")] = 3,
+    seeds: Annotated[int, typer.Option(help="How often every arm is trained: 3 or more.")] = 3,
     budget: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
     page: Annotated[str | None, typer.Option(help="Write the page of all results to this file instead.")] = None,
     as_json: Json = False,
@@ -140,12 +140,12 @@ def study(
     from reelvec.cli.live import RunView
     from reelvec.cli.output import only_results_on_stdout, show, talk
     from reelvec.cli.tables import studies_table, study_table
+    from reelvec.core.shipped import shipped_folder
     from reelvec.verbs.study import find_study, list_studies, results_page, run_study
-    from reelvec.verbs.study.plan import studies_folder
 
     names, settings = split_words(words or [])
     if page is not None:
-        Path(page).write_text(results_page(studies_folder() / "results"), encoding="utf-8")
+        Path(page).write_text(results_page(shipped_folder("studies") / "results"), encoding="utf-8")
         return show({"page": page}, lambda result: f"wrote {result['page']}", as_json)
     if not names:
         known = [{"name": name, "question": find_study(name).question} for name in list_studies()]

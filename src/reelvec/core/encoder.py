@@ -50,7 +50,7 @@ class EncoderCard(Config):
         """Describe the encoder of RGB clips that `method` trains; `needs` are the method's."""
         return cls(
             name="visual", architecture=encoder.architecture, channels=encoder.channels, arguments=encoder.arguments,
-            needs=needs.alone(Stream.RGB), size=fed.size, mean=fed.mean, std=fed.std, method=method,
+            needs=needs.alone(needs.need(Stream.RGB)), size=fed.size, mean=fed.mean, std=fed.std, method=method,
         )  # fmt: skip
 
 

@@ -71,6 +71,6 @@ class Needs(Config):
         """Return the entry of that stream; KeyError if it is not asked for."""
         return {need.stream: need for need in self.streams}[stream]
 
-    def alone(self, stream: Stream) -> "Needs":
-        """Return what is needed to look at one clip of one of the streams, at times spread over the video: after training."""
-        return self.model_copy(update={"streams": (self.need(stream),), "clips": 1, "times": Times(rule="spread")})
+    def alone(self, need: StreamNeed) -> "Needs":
+        """Return what is needed to look at one clip of one stream, at times spread over the video: after training."""
+        return self.model_copy(update={"streams": (need,), "clips": 1, "times": Times(rule="spread")})

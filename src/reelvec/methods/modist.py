@@ -204,7 +204,7 @@ class Modist(Method):
         c = self.config
         rgb = StreamNeed(stream=Stream.RGB, frames=c.frames, stride=c.stride)
         visual = EncoderCard(
-            name="visual", architecture=c.encoder, channels=3, arguments=c.encoder_arguments, needs=self._one(rgb),
+            name="visual", architecture=c.encoder, channels=3, arguments=c.encoder_arguments, needs=self.needs().alone(rgb),
             size=c.view.size, mean=c.view.mean, std=c.view.std, method="modist", step=0,
         )  # fmt: skip
         if c.motion_input in ("flow_rgb", "frame_diff"):
@@ -212,10 +212,7 @@ class Modist(Method):
         one = c.edge_clamp * c.view.size / 256 if c.motion_input == "flow_uv" else 1.0  # pixels of flow in a view that count 1
         motion = EncoderCard(
             name="motion", architecture=c.motion_encoder, channels=self.motion.channels, arguments=c.motion_encoder_arguments,
-            needs=self._one(self._motion_need()), size=c.view.size, mean=(0.0,) * self.motion.channels,
+            needs=self.needs().alone(self._motion_need()), size=c.view.size, mean=(0.0,) * self.motion.channels,
             std=(one,) * self.motion.channels, method="modist", step=0,
         )  # fmt: skip
         return {"visual": (self.visual, visual), "motion": (self.motion, motion)}
-
-    def _one(self, need: StreamNeed) -> Needs:
-        return self.needs().model_copy(update={"streams": (need,), "clips": 1, "times": Times(rule="spread")})

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -15,14 +14,15 @@ import torch
 from reelvec.core import ReelvecError, write_json
 from reelvec.core.machine import usable_cores
 from reelvec.core.spawning import process_pool
-from reelvec.data.index import index
 from reelvec.data.shapes import make_shapes
 from reelvec.embeddings import embed, search
 from reelvec.evals import evaluate
+from reelvec.verbs.measured import by_row
 from reelvec.verbs.pretrain import pretrain
+from reelvec.verbs.sides import index_sides
+from reelvec.verbs.study import COLUMNS
 
 METHODS_COMPARED = ("rho_moco", "modist")
-COLUMNS = ("motion knn", "motion linear", "scene knn", "scene linear")
 
 
 def demo(
@@ -47,13 +47,10 @@ def demo(
     out, began = Path(out), time.perf_counter()
     tell({"kind": "message", "text": f"making {train + test} videos in {out / 'shapes'}: 8 motions x 8 scenes, independent"})
     shapes = make_shapes(out / "shapes", videos=(train, test), seed=0, truth=False, workers=os.cpu_count() or 1)
-    index(shapes / "train", out / "train.parquet")
-    if not (out / "shapes.parquet").exists():
-        shutil.copyfile(out / "train.parquet", out / "shapes.parquet")
-    index(shapes, out / "shapes.parquet")  # the training videos stand in it already
+    index_sides(shapes, out / "train.parquet", out / "shapes.parquet")
     accuracies: dict[str, list[dict[str, float]]] = {}
     for (method, seed), measured in _train_and_measure(out, shapes, seeds, steps, tell).items():
-        for name, row in _by_row(measured).items():
+        for name, row in by_row(measured).items():
             if name in ("visual", "motion"):
                 accuracies.setdefault(method if name == "visual" else f"{method}'s motion pathway", []).append(row)
             elif method == METHODS_COMPARED[0] and (name != "chance" or seed == 0):
@@ -127,16 +124,6 @@ def _one(method: str, seed: int, out: str, shapes: str, steps: int, threads: int
         seed=seed,
         index_file=Path(out) / "shapes.parquet",
     )
-
-
-def _by_row(measured: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return {row: {"motion knn": accuracy ...}} of an evaluation."""
-    rows: dict[str, dict[str, float]] = {}
-    for table in measured["tables"]:
-        for row in table["rows"]:
-            for column in ("knn", "linear"):
-                rows.setdefault(row["name"], {})[f"{table['label_column']} {column}"] = row["values"][column]
-    return rows
 
 
 def _search(out: Path, shapes: Path) -> tuple[Path, list[dict[str, Any]]]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from reelvec.core import Method
+from reelvec.core.shipped import shipped_folder
 from reelvec.methods import METHODS
-from reelvec.verbs.study.plan import studies_folder
 
 COST_FILE = Path(__file__).with_name("method_cost.json")
 """written by benchmarks/method_cost.py"""
@@ -37,7 +37,7 @@ def list_methods() -> list[dict[str, Any]]:
     Keys: name, summary, paper (arXiv number), encoder, streams (names), clips, frames, stride, size, accumulates, encoders
     (names of what is kept), patent (empty where none is known), cost (time of a step over rho_moco's) and mebibytes as
     measured by benchmarks/method_cost.py (None where not measured), smallest_batch, smallest_videos, because, studies (which
-    claims about it were tested: [{"study", "data", "claim", "verdict"}]).
+    claims about it were tested: [{"study", "data", "claim", "measure", "verdict"}]).
     """
     costs = json.loads(COST_FILE.read_text())["methods"] if COST_FILE.exists() else {}
     tested = _tested()
@@ -51,12 +51,12 @@ def _cost(measured: dict[str, float] | None) -> dict[str, float | None]:
 def _tested() -> dict[str, list[dict[str, Any]]]:
     """Return the claims about each method that the stored results of studies judged: those whose first arm is the method."""
     tested: dict[str, list[dict[str, Any]]] = {}
-    for file in sorted((studies_folder() / "results").glob("*.json")):
+    for file in sorted((shipped_folder("studies") / "results").glob("*.json")):
         result = json.loads(file.read_text())
         for claim in result["claims"]:
             method = result["arms"][claim["arm"]]["method"]
-            entry = {"study": result["study"], "data": result["data"], "claim": claim["words"], "verdict": claim["verdict"]}
-            tested.setdefault(method, []).append({**entry, "measure": claim["measure"]})
+            entry = {"study": result["study"], "data": result["data"], "claim": claim["words"]}
+            tested.setdefault(method, []).append(entry | {key: claim[key] for key in ("measure", "verdict")})
     return tested
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-import reelvec
 from reelvec.core import Batch, Method, ReelvecError, RunFolder, collectives, write_json, write_whole
 from reelvec.core.machine import usable_cores
+from reelvec.core.shipped import shipped_folder
 from reelvec.data.index import Index, index
 from reelvec.data.loader import ClipLoader, TrainingPlan
 from reelvec.data.streams import check_needs
@@ -102,18 +102,12 @@ def recipe_path(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return path
-    folder = recipes_folder()
+    folder = shipped_folder("recipes")
     found = folder / f"{name}.yaml"
     if not found.exists():
         names = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ReelvecError(f"use the recipe '{name}'", f"the recipes {', '.join(names)}", "choose one, or give a YAML file")
     return found
-
-
-def recipes_folder() -> Path:
-    """Return where the recipes are: in the installed package, or beside it in a checkout."""
-    installed = Path(reelvec.__file__).parent / "recipes"
-    return installed if installed.is_dir() else Path(reelvec.__file__).parents[2] / "recipes"
 
 
 def _resolve(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import reelvec
 from reelvec.core import Encoder, EncoderCard, ReelvecError
+from reelvec.core.shipped import shipped_folder
 from reelvec.data.index import Index
 
 UNTRAINED = "untrained"
@@ -87,15 +87,18 @@ class Study:
             raise ValueError(f"claims about what is not measured: {', '.join(sorted(measures))}")
 
 
-def studies_folder() -> Path:
-    """Return where the studies are: in the installed package, or beside it in a checkout."""
-    installed = Path(reelvec.__file__).parent / "studies"
-    return installed if installed.is_dir() else Path(reelvec.__file__).parents[2] / "studies"
-
-
 def list_studies() -> dict[str, Path]:
     """Return the files of all studies by name."""
-    return {path.stem: path for path in sorted(studies_folder().glob("*.py"))}
+    return {path.stem: path for path in sorted(shipped_folder("studies").glob("*.py"))}
+
+
+def study_file(name: str) -> Path:
+    """Return the file of a study that is named, or given by its path; ReelvecError where there is none."""
+    known = list_studies()
+    path = Path(name) if name.endswith(".py") else known.get(name)
+    if path is None or not path.is_file():
+        raise ReelvecError(f"run the study '{name}'", f"the studies {', '.join(known)}", "name one of these, or a .py file")
+    return path
 
 
 def find_study(name: str) -> Study:
@@ -103,10 +106,7 @@ def find_study(name: str) -> Study:
 
     Raises ReelvecError where there is no such study.
     """
-    known = list_studies()
-    path = Path(name) if name.endswith(".py") else known.get(name)
-    if path is None or not path.is_file():
-        raise ReelvecError(f"run the study '{name}'", f"the studies {', '.join(known)}", "name one of these, or a .py file")
+    path = study_file(name)
     spec = importlib.util.spec_from_file_location(f"reelvec_study_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

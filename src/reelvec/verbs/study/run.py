@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,15 +19,17 @@ from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError, write_json
 from reelvec.core.machine import usable_cores
 from reelvec.core.spawning import process_pool
-from reelvec.data.index import Index, index
+from reelvec.data.index import Index
 from reelvec.data.shapes import make_shapes
 from reelvec.engine.config import merge, parse_settings, read_yaml, validate
 from reelvec.evals import evaluate
 from reelvec.evals.features import untrained_encoder
 from reelvec.methods import METHODS
+from reelvec.verbs.measured import by_row
 from reelvec.verbs.pretrain import pretrain, recipe_path
+from reelvec.verbs.sides import index_sides
 from reelvec.verbs.study.picture import draw_result
-from reelvec.verbs.study.plan import UNTRAINED, Arm, Budget, Study, find_study, list_studies
+from reelvec.verbs.study.plan import UNTRAINED, Arm, Budget, Study, find_study, study_file
 from reelvec.verbs.study.verdict import judge, paired_difference
 
 FEWEST_SEEDS = 3
@@ -71,15 +72,19 @@ def run_study(
     tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
     contents = {arm_name: run_content(name, arm, spent) for arm_name, arm in study.arms.items()}
     label = Path(name).stem + (f"-{Path(data).name}" if data else "") + f"-{budget}"
-    sets = [_real(Path(data), work) if data else _generated(study, spent, FIRST_SEED + n, work, tell) for n in range(seeds)]
-    digest = hashlib.sha256(Path(_study_file(name)).read_bytes()).hexdigest() if study.measure else ""
+    if data:
+        sets = [_real(Path(data), work)] * seeds
+    else:
+        sets = [_generated(study, spent, FIRST_SEED + n, work, tell) for n in range(seeds)]
+    fingerprints = {videos: _fingerprint(videos, work) for videos in sets}
+    digest = hashlib.sha256(study_file(name).read_bytes()).hexdigest() if study.measure else ""
     at_once = workers or (1 if torch.cuda.is_available() else usable_cores())
     done: dict[str, list[dict[str, Any]]] = {arm: [{} for _ in range(seeds)] for arm in study.arms}
     with process_pool(at_once) as pool:
         running = {}
         for n, arm in product(range(seeds), study.arms):
             content = {**contents[arm], "seed": FIRST_SEED + n}
-            key = {"run": content, "encoder": study.arms[arm].encoder, "videos": _fingerprint(sets[n], work), "file": digest}
+            key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[sets[n]], "file": digest}
             future = pool.submit(_one, name, arm, key, str(sets[n]), str(work), bool(data))
             running[future] = (arm, n)
         for number, future in enumerate(as_completed(running), 1):
@@ -90,7 +95,7 @@ def run_study(
     each = [run for runs in done.values() for run in runs]
     result = {
         "study": Path(name).stem, "budget": budget, "data": Path(data).name if data else _set_words(study, spent),
-        "generated": not data, "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
+        "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
         "arms": {name: {"method": arm.method, "settings": [*spent.settings, *arm.settings], "encoder": arm.encoder,
                         "steps": contents[name]["steps"], "batch": contents[name]["batch"],
                         "numbers": [run["numbers"] for run in done[name]],
@@ -118,10 +123,6 @@ def run_content(name: str, arm: Arm, spent: Budget) -> dict[str, Any]:
     return content
 
 
-def _study_file(name: str) -> Path:
-    return Path(name) if name.endswith(".py") else list_studies()[name]
-
-
 def _result_of(future: Future[dict[str, Any]], arm: str, n: int) -> dict[str, Any]:
     """Hand on what a task returned, or its error with the arm's name."""
     task = f"arm '{arm}', seed {n + 1}"
@@ -145,7 +146,7 @@ def _generated(study: Study, budget: Budget, seed: int, work: Path, tell: Callab
     tell({"kind": "message", "text": f"videos of seed {seed} in {folder}"})
     videos = (budget.train_videos, budget.test_videos)
     make_shapes(folder, videos=videos, seed=seed, camera=study.camera, workers=usable_cores())
-    _index(folder, work)
+    index_sides(folder, *_index_files(folder, work))
     return folder
 
 
@@ -156,7 +157,7 @@ def _real(data: Path, work: Path) -> Path:
             f"run a study on {data}", "no train/ and test/ in it", "give a folder with train/CLASS/, test/CLASS/"
         )
     (work / "sets").mkdir(parents=True, exist_ok=True)
-    _index(data, work)
+    index_sides(data, *_index_files(data, work))
     return data
 
 
@@ -164,14 +165,6 @@ def _index_files(videos: Path, work: Path) -> tuple[Path, Path]:
     """Name the index of a set's training videos, and that of all."""
     beside = work / "sets" / videos.name
     return beside.with_name(f"{videos.name}-train.parquet"), beside.with_name(f"{videos.name}-all.parquet")
-
-
-def _index(videos: Path, work: Path) -> None:
-    """Index the training videos in one file, and begin with its rows another that `evaluate` adds the test videos to."""
-    training, everything = _index_files(videos, work)
-    index(videos / "train", training)
-    if not everything.exists():
-        shutil.copyfile(training, everything)
 
 
 def _fingerprint(videos: Path, work: Path) -> str:
@@ -203,17 +196,16 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(yaml.safe_dump(content, sort_keys=False))
     pretrain(training, arm.method, recipe=recipe, out=run)
-    own = run / "all.parquet"  # several processes would add the test videos to one file at once
-    shutil.copyfile(everything, own)
     labels: dict[str, Any] = {"labels": folder} if real else {"labels": folder / "labels.csv", "label_column": "motion,scene"}
     # three untrained networks are averaged: tenfold seeds keep those of one study seed from being another's
     measured = evaluate(
-        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=own, **labels
+        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=everything, **labels
     )
-    numbers, untrained = (_row(measured, row) for row in (arm.encoder, f"untrained {arm.encoder}"))
+    rows = by_row(measured)
+    numbers, untrained = rows[arm.encoder], rows[f"untrained {arm.encoder}"]
     if study.measure is not None and not real:
         encoder, card = load_encoder(run, arm.encoder)
-        found = Index.load(own)
+        found = Index.load(everything)
         numbers |= study.measure(encoder, card, found, folder)
         untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, folder)
     result = {
@@ -223,13 +215,6 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     }  # fmt: skip
     write_json(kept, result)
     return result
-
-
-def _row(measured: dict[str, Any], name: str) -> dict[str, float]:
-    return {
-        f"{table['label_column']} {task}": float(row["values"][task])
-        for table in measured["tables"] for row in table["rows"] if row["name"] == name for task in ("knn", "linear")
-    }  # fmt: skip
 
 
 def _judged(study: Study, done: dict[str, list[dict[str, Any]]], real: bool) -> list[dict[str, Any]]:
