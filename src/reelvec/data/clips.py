@@ -82,7 +82,8 @@ def draw_starts(times: Times, clips: int, duration_seconds: float, span_seconds:
             starts = np.full(clips, rng.uniform(0, valid))
         case "sequence":
             step = min(span_seconds + times.min_seconds, valid / max(clips - 1, 1))
-            starts = rng.uniform(0, valid - (clips - 1) * step) + step * np.arange(clips)
+            room = max(valid - (clips - 1) * step, 0.0)  # shortened gaps fill the video, but for the last bit of a float
+            starts = rng.uniform(0, room) + step * np.arange(clips)
         case "spread":
             starts = (np.arange(clips) + rng.uniform()) * (valid / clips)
     return np.clip(starts, 0, valid)  # sums of floats may pass the end by their last bit
