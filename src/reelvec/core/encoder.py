@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from reelvec.core.config import Config
@@ -19,7 +20,8 @@ class Encoder(nn.Module):
 
     def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h2 w2"]:
         """Map normalised clips to their feature map."""
-        return self.body(clip)
+        # the layout of memory that convolutions run fastest in; the numbers are the same
+        return self.body(clip.contiguous(memory_format=torch.channels_last_3d))
 
     def features(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d"]:
         """Pooled features: the mean of the feature map over time and space."""
