@@ -30,8 +30,9 @@ test: install-dev ## lint, format, types, import contract and tests
 	$(BIN)/mypy
 	$(RUN_TESTS)
 
-test-slow: install-dev ## the tests that take minutes
+test-slow: install-dev ## the tests that take minutes, and the property tests with many new examples
 	$(RUN_TESTS) -m slow
+	$(RUN_TESTS) -m hypothesis --hypothesis-profile=thorough
 
 clean: ## remove what these targets made; runs/ and your own folders stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -14,11 +14,17 @@ from jaxtyping import install_import_hook
 install_import_hook("reelvec", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import av  # noqa: E402
+import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+# the fast lane asks the same questions every time; `make test-slow` asks new ones, and many
+hypothesis.settings.register_profile("fast", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile("fast")
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "mpeg4": "mpeg4", "vp9": "libvpx-vp9", "mjpeg": "mjpeg"}
 QUIET = {"libx264": {"preset": "ultrafast"}, "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"}}

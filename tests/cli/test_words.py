@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_recipes, split_words
 from reelvec.core import ReelvecError
 
 
@@ -30,6 +30,11 @@ def arguments(*settings: str) -> dict[str, object]:
 def test_paths_and_settings_are_told_apart_in_any_order() -> None:
     words = ["steps=5", "my videos", "optimiser.lr=0.1", "a/b=c.mp4", "./x=1.mp4", "out="]
     assert split_words(words) == (["my videos", "a/b=c.mp4", "./x=1.mp4"], ["steps=5", "optimiser.lr=0.1", "out="])
+
+
+def test_words_that_are_no_arguments_go_to_the_recipes() -> None:
+    words = ["clips=3", "view.size=32", "out=a", "fit=square"]
+    assert settings_of_recipes(verb, words) == (["clips=3", "out=a"], ["view.size=32", "fit=square"])
 
 
 def test_values_take_the_type_of_the_argument() -> None:

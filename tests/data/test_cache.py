@@ -52,7 +52,7 @@ def decodings(monkeypatch) -> list[str]:
     return calls
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_clips_are_the_same_with_and_without_a_cache(videos, data):
     row = data.draw(st.sampled_from(videos))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reelvec.core import ReelvecError, Times, sample_generator
@@ -49,7 +49,6 @@ class TestFramesAt:
         assert frames_at(np.array([0.0]), 0.0, np.array([0.0, 3.0])).tolist() == [0, 0]
         assert frames_at(np.array([0.0]), 0.04, np.array([0.0, 0.04, 3.0])).tolist() == [0, 0, 0]
 
-    @settings(deadline=None)
     @given(
         rate=st.sampled_from([10.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0, 240.0]),
         first=st.integers(0, 500),
@@ -63,7 +62,6 @@ class TestFramesAt:
         wanted = (first + stride * np.arange(16)) % frames
         assert frames_at(times, frames / rate, clip_seconds(start, 16, stride / rate)).tolist() == wanted.tolist()
 
-    @settings(deadline=None)
     @given(
         steps=st.lists(st.integers(1, 400), min_size=1, max_size=40),
         seconds=st.lists(st.floats(0, 1000), min_size=1, max_size=20),
@@ -99,7 +97,6 @@ def rules(draw):
 
 
 class TestEveryRule:
-    @settings(deadline=None)
     @given(rules(), st.floats(0, 100), st.floats(0.01, 20), st.integers(0, 2**40))
     def test_stays_inside(self, rule, duration, span, number):
         times, clips = rule
@@ -112,7 +109,6 @@ class TestEveryRule:
         else:
             assert (starts <= duration).all()
 
-    @settings(deadline=None)
     @given(rules(), st.floats(1, 100), st.integers(0, 2**40))
     def test_keeps_its_distances_wherever_the_video_is_long_enough(self, rule, duration, number):
         times, clips = rule
@@ -166,7 +162,6 @@ class TestDistributions:
         starts = draw(Times(rule="decreasing"), 2, 10, 2)
         assert np.abs(starts[:, 0] - starts[:, 1]).mean() == pytest.approx(8 / 3, rel=0.03)
 
-    @settings(deadline=None)
     @given(st.floats(0, 0.999))
     def test_decreasing_in_closed_form_and_by_bisection_agree(self, u):
         assert decreasing_distance(u, 1.0) == pytest.approx(decreasing_distance(u, 1.0 + 1e-9), abs=1e-6)

@@ -94,7 +94,7 @@ def test_every_frame_alone_equals_sequential_decoding(case, name):
         same(row, sequential, [n])
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(CASES)), shares=st.lists(st.floats(0, 0.999), min_size=1, max_size=8), vectors=st.booleans())
 def test_any_frames_in_any_order_equal_sequential_decoding(case, name, shares, vectors):
     row, sequential = case(name)

@@ -88,7 +88,7 @@ def test_place_and_direction_turn_with_the_picture(rotation, corner, flow):
     assert np.count_nonzero(np.hypot(*grid)) == 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     coded=st.tuples(st.integers(8, 200), st.integers(8, 200)),
     share=st.tuples(st.floats(0.2, 1.0), st.floats(0.2, 1.0)),

@@ -23,7 +23,7 @@ def rows_of(plan: TrainingPlan, numbers) -> list[int]:
 
 
 class TestTrainingPlan:
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.integers(1, 40), st.integers(0, 5), st.integers(0, 1000))
     def test_every_epoch_has_every_video_once(self, videos, epoch, seed):
         plan = TrainingPlan(PretendIndex(videos), NEEDS, seed)

@@ -112,7 +112,7 @@ def numbered(tmp_path_factory, make_video) -> list[VideoRow]:
     return [found.row(i) for i in range(len(found))]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_frames_are_those_shown_at_the_times_asked_for(numbered, read_number, data):
     row = data.draw(st.sampled_from(numbered))

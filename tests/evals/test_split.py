@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reelvec.evals.split import hold_out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(0, 10**6))
 def test_each_class_gives_its_share_and_keeps_one(labels: list[int], seed: int) -> None:
     held = hold_out(labels, None, 0.3, np.random.default_rng(seed))
@@ -18,7 +18,7 @@ def test_each_class_gives_its_share_and_keeps_one(labels: list[int], seed: int) 
         assert abs(out - 0.3 * count) < 1 or count <= 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=2, max_size=80), st.integers(0, 10**6))
 def test_groups_are_never_parted_and_no_class_is_emptied(videos: list[tuple[int, int]], seed: int) -> None:
     labels, groups = [v[0] for v in videos], [v[1] for v in videos]

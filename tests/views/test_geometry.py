@@ -48,7 +48,7 @@ def test_uint8_becomes_unit_range():
     torch.testing.assert_close(got, frames.float() / 255)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(height=st.integers(8, 40), width=st.integers(8, 40), number=st.integers(0, 10**9))
 def test_padding_is_never_seen(height, width, number):
     frames = torch.full((1, 1, 1, 48, 48), float("nan"))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_recipes, split_words
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
@@ -126,14 +126,16 @@ def study(
 
       reelvec study modist_motion --seeds 3
 
-      reelvec study modist_motion data=ut_interaction
+      reelvec study modist_motion data=ut_interaction fit=square
 
       reelvec study --page docs/studies.md
 
     Without a name, lists what there is. Every arm is trained and measured
     with every seed; each claim is judged by the paired difference and its
     95 % interval: holds, does not hold, undecided. What is finished is kept
-    in work=runs/studies, and the same command goes on from there.
+    in work=runs/studies, and the same command goes on from there. Other
+    settings, such as fit=square for videos of several shapes, go to the
+    recipes of all arms.
     """
     from pathlib import Path
 
@@ -151,7 +153,8 @@ def study(
         known = [{"name": name, "question": find_study(name).question} for name in list_studies()]
         return show(known, studies_table, as_json)
     expect_paths(names, ["NAME"], "study")
-    arguments = keyword_arguments(run_study, settings, taken=("name", "seeds", "budget"))
+    own, for_recipes = settings_of_recipes(run_study, settings)
+    arguments = keyword_arguments(run_study, own, taken=("name", "seeds", "budget", "settings"))
     with only_results_on_stdout(as_json), RunView(talk(), silent=as_json, plain_lines=3) as view:
-        result = run_study(names[0], seeds=seeds, budget=budget, **arguments, on_event=view)
+        result = run_study(names[0], seeds=seeds, budget=budget, **arguments, settings=for_recipes, on_event=view)
     show(result, study_table, as_json)

@@ -53,6 +53,14 @@ def keyword_arguments(function: Callable[..., Any], settings: Iterable[str], tak
     return arguments
 
 
+def settings_of_recipes(function: Callable[..., Any], settings: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Tell key=value words that are arguments of `function` from those that go to recipes."""
+    known = inspect.signature(function).parameters
+    words = list(settings)
+    own = [word for word in words if word.partition("=")[0] in known]
+    return own, [word for word in words if word not in own]
+
+
 def _typed(key: str, text: str, annotation: Any) -> Any:
     """Read a value as YAML, as the bare word, or as a list parted by commas: the first that fits the annotation."""
     import yaml

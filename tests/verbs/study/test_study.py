@@ -10,7 +10,8 @@ from reelvec.core import ReelvecError
 from reelvec.engine.config import merge, parse_settings, read_yaml, validate
 from reelvec.methods import METHODS
 from reelvec.verbs.pretrain import recipe_path
-from reelvec.verbs.study import Arm, Claim, Study, find_study, list_studies, results_page, run_study
+from reelvec.verbs.study import Arm, Budget, Claim, Study, find_study, list_studies, results_page, run_study
+from reelvec.verbs.study.run import run_content
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -76,6 +77,13 @@ def test_other_settings_make_other_runs(done):
     assert len(new) == 3  # those of the arm that has changed, one a seed
     assert other["arms"]["a"]["numbers"] == result["arms"]["a"]["numbers"]
     assert other["arms"]["b"]["numbers"] != result["arms"]["b"]["numbers"]
+
+
+def test_settings_given_go_to_every_arm_and_stop_where_an_arm_has_its_own():
+    spent = Budget(8, settings=("batch=4",))
+    for arm, clips in ((Arm("rho_moco"), 3), (Arm("rho_moco", ("clips=1",)), 1)):
+        content = run_content("any", arm, spent, ["clips=3", "fit=square"])
+        assert (content["settings"]["clips"], content["settings"]["fit"], content["batch"]) == (clips, "square", 4)
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_anything_starts(tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -46,6 +46,7 @@ def run_study(
     work: str | os.PathLike[str] = "runs/studies",
     out: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    settings: Sequence[str] = (),
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train every arm with every seed, measure, compare pairs of arms seed by seed, and say which claims hold.
@@ -59,6 +60,7 @@ def run_study(
         work: folder of data and runs; what is finished there is used again.
         out: folder of the JSON and the picture; None: `work`.
         workers: arms trained at a time; None: one a core, or one on a GPU.
+        settings: key=value words for every arm, such as fit=square where videos differ in shape; an arm's own come after.
 
     Returns what is written as NAME-BUDGET.json. Raises ReelvecError for an unknown study, budget or data.
     """
@@ -70,7 +72,7 @@ def run_study(
     if workers is not None and workers < 1:
         raise ReelvecError(f"run {name} with workers={workers}", "nobody to work", "use workers=1 or more")
     tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
-    contents = {arm_name: run_content(name, arm, spent) for arm_name, arm in study.arms.items()}
+    contents = {arm_name: run_content(name, arm, spent, settings) for arm_name, arm in study.arms.items()}
     label = Path(name).stem + (f"-{Path(data).name}" if data else "") + f"-{budget}"
     if data:
         sets = [_real(Path(data), work)] * seeds
@@ -96,7 +98,10 @@ def run_study(
     result = {
         "study": Path(name).stem, "budget": budget, "data": Path(data).name if data else _set_words(study, spent),
         "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
-        "arms": {name: {"method": arm.method, "settings": [*spent.settings, *arm.settings], "encoder": arm.encoder,
+        "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
+                             *([f"data={Path(data).name}"] if data else []), *settings]),
+        "arms": {name: {"method": arm.method, "settings": [*spent.settings, *settings, *arm.settings],
+                        "encoder": arm.encoder,
                         "steps": contents[name]["steps"], "batch": contents[name]["batch"],
                         "numbers": [run["numbers"] for run in done[name]],
                         "untrained": [run["untrained"] for run in done[name]]} for name, arm in study.arms.items()},
@@ -111,12 +116,15 @@ def run_study(
     return result
 
 
-def run_content(name: str, arm: Arm, spent: Budget) -> dict[str, Any]:
-    """Lay the arm's settings over its method's CPU recipe; ReelvecError for a method or a setting that does not exist."""
+def run_content(name: str, arm: Arm, spent: Budget, given: Sequence[str] = ()) -> dict[str, Any]:
+    """Lay the budget's settings, those given and the arm's own over its method's CPU recipe.
+
+    Raises ReelvecError for a method or a setting that does not exist.
+    """
     if arm.method not in METHODS:
         raise ReelvecError(f"run {name}", f"an arm of the method '{arm.method}'", f"name one of {', '.join(METHODS)}")
     kind, recipe = METHODS[arm.method].Config, f"{arm.method}-cpu"
-    settings = parse_settings([*spent.settings, *arm.settings, "workers=0"])
+    settings = parse_settings([*spent.settings, *given, *arm.settings, "workers=0"])
     content = merge(read_yaml(recipe_path(recipe)), settings, kind)
     validate(kind, content["settings"], f"an arm of {name}")
     content["steps"] = max(1, round(spent.samples * arm.share / content["batch"]))

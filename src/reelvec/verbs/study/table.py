@@ -47,8 +47,7 @@ def _section(result: Mapping[str, Any]) -> str:
         f"## {result['study']}, {result['data']}",
         "",
         f"{result['question']} Source: {result['source']}.",
-        f"`reelvec study {result['study']} --seeds {result['seeds']} --budget {result['budget']}`: "
-        f"{result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}.",
+        f"`{result['command']}`: {result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}.",
         "",
         "| claim | measure | difference, points | verdict |",
         "|---|---|---|---|",
