@@ -17,8 +17,11 @@ STUDY = Study(
     claims=(
         Claim("all terms beat order alone", "all terms", "order", "motion linear"),
         Claim("all terms beat order alone", "all terms", "order", "scene linear"),
+        Claim("the order is told on unseen videos", "all terms", UNTRAINED, "order accuracy unseen"),
+        Claim("the order is told on unseen videos", "order", UNTRAINED, "order accuracy unseen"),
         Claim("taking the mean over time out helps", "all terms", "with the mean over time", "motion linear"),
         Claim("the contrast within snippets teaches alone", "intra", UNTRAINED, "motion linear"),
         Claim("the contrast between snippets teaches alone", "inter", UNTRAINED, "motion linear"),
     ),
+    pretext=("order_accuracy",),
 )

@@ -1,7 +1,8 @@
 """V3S: joint targets of space and time against each alone."""
 
-from reelvec.verbs.study import UNTRAINED, Arm, Claim, Study
+from reelvec.verbs.study import UNTRAINED, Arm, Claim, Study, unseen
 
+_FACTORS = ("space_scale", "space_projection", "time_scale", "time_projection")
 _NO_SPACE = ("space_scale_weight=0", "space_projection_weight=0")
 _NO_TIME = ("time_scale_weight=0", "time_projection_weight=0")
 
@@ -19,5 +20,15 @@ STUDY = Study(
         Claim("time beats space on motion", "time", "space", "motion linear"),
         Claim("space targets teach the scene", "space", UNTRAINED, "scene linear"),
         Claim("scale and projection beat scale alone", "both", "scales only", "motion linear"),
+        *(
+            Claim(
+                f"the {factor.replace('_', ' ')} is told on unseen videos",
+                "both",
+                UNTRAINED,
+                unseen(f"{factor}_accuracy"),
+            )
+            for factor in _FACTORS
+        ),
     ),
+    pretext=tuple(f"{factor}_accuracy" for factor in _FACTORS),
 )

@@ -26,8 +26,9 @@ TINY = Budget(8, 16, 16, ("batch=4", "settings.queue=8", "view.size=32", "short_
 STUDY = Study(
     question="Does it run?", source="nobody",
     arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",), share=0.5)},
-    claims=(Claim("a over b", "a", "b", "motion linear"), Claim("smaller", "a", "untrained", "size", lower=True)),
-    budgets={"cpu": TINY}, measure=more,
+    claims=(Claim("a over b", "a", "b", "motion linear"), Claim("smaller", "a", "untrained", "size", lower=True),
+            Claim("itself again", "a", "untrained", "loss unseen")),
+    budgets={"cpu": TINY}, measure=more, pretext=("loss", "no_such_number"),
 )
 """
 
@@ -48,14 +49,15 @@ def test_every_arm_is_measured_with_every_seed(done):
     assert {name: arm["steps"] for name, arm in kept["arms"].items()} == {"a": 2, "b": 1}
     for arm in kept["arms"].values():
         for seed in [*arm["numbers"], *arm["untrained"]]:
-            assert set(seed) == {"motion knn", "motion linear", "scene knn", "scene linear", "size"}
-            assert all(0 <= value <= 1 for key, value in seed.items() if key != "size")
-    first, second = kept["claims"]
+            assert set(seed) == {"motion knn", "motion linear", "scene knn", "scene linear", "size", "loss unseen"}
+            assert all(0 <= value <= 1 for key, value in seed.items() if key.endswith((" knn", " linear")))
+    first, second, third = kept["claims"]
     ours = [seed["motion linear"] for seed in kept["arms"]["a"]["numbers"]]
     assert first["ours"] == ours
     assert second["theirs"] == [seed["size"] for seed in kept["arms"]["a"]["untrained"]]
     assert len(set(second["theirs"])) == 3  # other first weights with each seed
     assert second["ours"] != second["theirs"]
+    assert third["ours"] == [seed["loss unseen"] for seed in kept["arms"]["a"]["numbers"]]
     assert cv2.imread(str(folder / "out" / "mini-cpu.png")).std() > 5
 
 

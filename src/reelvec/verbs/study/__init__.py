@@ -1,6 +1,6 @@
 """Studies: small experiments that put a published claim to the test. A file in studies/ says what; this room does it."""
 
-from reelvec.verbs.study.plan import COLUMNS, UNTRAINED, Arm, Budget, Claim, Study, find_study, list_studies
+from reelvec.verbs.study.plan import COLUMNS, UNTRAINED, Arm, Budget, Claim, Study, find_study, list_studies, unseen
 from reelvec.verbs.study.run import run_study
 from reelvec.verbs.study.table import results_page
 from reelvec.verbs.study.verdict import Difference, judge, paired_difference
@@ -19,4 +19,5 @@ __all__ = [
     "paired_difference",
     "results_page",
     "run_study",
+    "unseen",
 ]

@@ -39,7 +39,7 @@ class Claim:
     than: str
     """another arm, or UNTRAINED"""
     measure: str
-    """a column of the result: "motion linear", "scene knn", or a name that `measure` of the study gives"""
+    """a column of the result: "motion linear", "scene knn", or one that `measure` or `pretext` of the study gives"""
     lower: bool = False
     """the claim is that the measure goes down"""
 
@@ -74,6 +74,9 @@ class Study:
     claims: tuple[Claim, ...]
     camera: bool = False
     """whether the camera of the generated videos moves"""
+    pretext: tuple[str, ...] = ()
+    """numbers of the methods' steps, such as "order_accuracy", to take on test videos too; a claim calls that
+    "order accuracy unseen", see `unseen`"""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: BUDGETS)
     measure: Callable[[Encoder, EncoderCard, Index, Path], dict[str, float]] | None = None
     """(encoder, its card, index of all videos, folder of the generated set) -> numbers by other names than COLUMNS"""
@@ -82,9 +85,14 @@ class Study:
         unknown = {name for claim in self.claims for name in (claim.arm, claim.than)} - {*self.arms, UNTRAINED}
         if unknown:
             raise ValueError(f"claims about arms that are not there: {', '.join(sorted(unknown))}")
-        measures = {claim.measure for claim in self.claims} - set(COLUMNS)
+        measures = {claim.measure for claim in self.claims} - {*COLUMNS, *map(unseen, self.pretext)}
         if measures and self.measure is None:
             raise ValueError(f"claims about what is not measured: {', '.join(sorted(measures))}")
+
+
+def unseen(name: str) -> str:
+    """Name the column of a method's own number, taken on test videos."""
+    return f"{name.replace('_', ' ')} unseen"
 
 
 def list_studies() -> dict[str, Path]:

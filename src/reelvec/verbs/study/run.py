@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -30,6 +31,7 @@ from reelvec.verbs.pretrain import pretrain, recipe_path
 from reelvec.verbs.sides import index_sides
 from reelvec.verbs.study.picture import draw_result
 from reelvec.verbs.study.plan import UNTRAINED, Arm, Budget, Study, find_study, study_file
+from reelvec.verbs.study.pretext import unseen_numbers
 from reelvec.verbs.study.verdict import judge, paired_difference
 
 FEWEST_SEEDS = 3
@@ -87,6 +89,7 @@ def run_study(
         for n, arm in product(range(seeds), study.arms):
             content = {**contents[arm], "seed": FIRST_SEED + n}
             key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[sets[n]], "file": digest}
+            key |= {"pretext": study.pretext} if study.pretext else {}
             future = pool.submit(_one, name, arm, key, str(sets[n]), str(work), bool(data))
             running[future] = (arm, n)
         for number, future in enumerate(as_completed(running), 1):
@@ -194,7 +197,7 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     torch.set_num_threads(1)
     study, began = find_study(name), perf_counter()
     arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
-    trained = {name: value for name, value in key.items() if name != "file"}
+    trained = {name: value for name, value in key.items() if name not in ("file", "pretext")}
     run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{_digest(trained)}"
     kept = run / f"measured-{_digest(key)}.json"
     if kept.exists():
@@ -216,6 +219,11 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
         found = Index.load(everything)
         numbers |= study.measure(encoder, card, found, folder)
         untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, folder)
+    if study.pretext:
+        found = Index.load(everything)
+        test = np.array([row for row in found.usable() if _is_test(found, row, folder)])
+        numbers |= unseen_numbers(run, study.pretext, found, test, trained=True)
+        untrained |= unseen_numbers(run, study.pretext, found, test, trained=False)
     result = {
         "key": key, "numbers": numbers, "untrained": untrained, "seconds": perf_counter() - began,
         "torch": str(torch.__version__),
@@ -225,11 +233,15 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     return result
 
 
+def _is_test(found: Index, row: int, videos: Path) -> bool:
+    return (videos / "test").resolve() in Path(found.row(row).path).resolve().parents
+
+
 def _judged(study: Study, done: dict[str, list[dict[str, Any]]], real: bool) -> list[dict[str, Any]]:
-    """Compare pairs of arms; on real videos, claims about motion on its classes and no other."""
+    """Compare pairs of arms; on real videos, claims about motion on its classes and those about a method's own task."""
     judged = []
     for claim in study.claims:
-        if real and not claim.measure.startswith("motion "):
+        if real and not (claim.measure.startswith("motion ") or claim.measure.endswith(" unseen")):
             continue
         measure = claim.measure.replace("motion ", "class ") if real else claim.measure
         ours = [run["numbers"][measure] for run in done[claim.arm]]

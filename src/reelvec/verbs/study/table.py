@@ -31,7 +31,7 @@ def results_page(folder: str | os.PathLike[str]) -> str:
 
 def shown(measure: str, value: float, sign: str = "") -> str:
     """Write a measure: accuracies as percent, other numbers as they are."""
-    accuracy = measure.endswith((" knn", " linear"))
+    accuracy = measure.endswith((" knn", " linear", " accuracy unseen"))
     return format(100 * value, f"{sign}.1f") if accuracy else format(value, f"{sign}.2f")
 
 
@@ -68,6 +68,8 @@ def _section(result: Mapping[str, Any]) -> str:
 
 
 def _cell(column: str, numbers: list[dict[str, float]]) -> str:
-    values = [seed[column] for seed in numbers]
+    values = [seed[column] for seed in numbers if column in seed]
+    if not values:  # a number of a task that this arm does not train on
+        return ""
     mean, low, high = (shown(column, value) for value in (sum(values) / len(values), min(values), max(values)))
     return f"{mean} ({low} to {high})"
