@@ -58,6 +58,10 @@ def test_a_run_leaves_all_that_was_promised(shapes, tmp_path, method):
     assert [r["step"] for r in rows if "loss" in r] == [1, 2, 3, 4]
     assert all(math.isfinite(r["loss"]) for r in rows if "loss" in r)
     assert [r["step"] for r in rows if "health" in r] == [0, 4]
+    (shares,) = [r["time_shares"] for r in rows if "time_shares" in r]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares["clips"], shares["views"], shares["networks"], shares["optimiser"]) > 0
+    assert [e["text"] for e in events if e["kind"] == "message" and "where time goes" in e["text"]]
     assert {p.name for p in run.encoder.iterdir()} >= {"visual.safetensors", "visual.json"}
     assert summary["encoders"] == (["motion", "visual"] if method == "modist" else ["visual"])
     assert json.loads(run.environment.read_text())["versions"]["torch"] == torch.__version__

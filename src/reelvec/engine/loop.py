@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reelvec.backbones import save_encoder
 from reelvec.core import Batch, Method, Progress, ReelvecError, RunFolder, collectives, write_json
+from reelvec.core.spans import span
 from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
 from reelvec.engine.config import RunConfig, steps_of_run, warmup_of_run
@@ -20,6 +22,8 @@ from reelvec.engine.health import Health, judge, measure_health
 from reelvec.engine.log import RunLog, losses_of, newest, read_log
 from reelvec.engine.optimisers import build_optimiser, set_learning_rate
 from reelvec.engine.stop_signals import StopSignals
+from reelvec.engine.time_spent import TimeSpent
+from reelvec.engine.time_spent import verdict as verdict_on_time
 from reelvec.parts.schedules import warmup_cosine
 from reelvec.parts.synced_batch_norm import sync_batch_norms
 
@@ -150,7 +154,7 @@ def train(
 
     if start == 0:
         verdict = check_health(0)
-    with StopSignals() as stop:
+    with StopSignals() as stop, closing(TimeSpent(device)) as spent:
         for step in range(start, total):
             method.train()
             set_learning_rate(
@@ -159,9 +163,11 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             numbers: dict[str, Tensor] = {}
             for part in range(config.accumulate):
-                batch = next(batches).to(device)
+                with span("clips"):
+                    batch = next(batches).to(device)
                 last = part == config.accumulate - 1
                 with (
+                    span("networks"),
                     _sum_gradients_when(forward, last),
                     torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"),
                 ):
@@ -174,12 +180,17 @@ def train(
             if look:
                 logged = _mean_over_processes(numbers)
                 _refuse_non_finite(logged, step, run)
-            if config.clip_grad is not None:
-                nn.utils.clip_grad_norm_(trainable, config.clip_grad)
-            optimiser.step()
-            method.after_step(at(step))
+            with span("optimiser"):
+                if config.clip_grad is not None:
+                    nn.utils.clip_grad_norm_(trainable, config.clip_grad)
+                optimiser.step()
+                method.after_step(at(step))
             done = step + 1
             pace.step()
+            if rank == 0 and (shares := spent.step(last=done == total)) is not None:
+                assert log is not None
+                log.write({"step": done, "time_shares": shares})
+                on_event({"kind": "message", "text": verdict_on_time(shares, device.type == "cuda", loader.workers)})
             if rank == 0 and _due(done, total, config.log_every):
                 assert log is not None
                 lr = optimiser.param_groups[0]["lr"]

@@ -5,12 +5,14 @@ from torch import Tensor
 
 from reelvec.core.draws import Draws
 from reelvec.core.shapes import Float
+from reelvec.core.spans import counted_as
 from reelvec.views.warp import resample, still_grid
 
 _SMALLEST_FACTOR = 0.01
 """DSM's released code never lets the flow be multiplied by nothing"""
 
 
+@counted_as("views")
 def warp_by_flow(
     frames: Float[Tensor, "b c t s s"], flow: Float[Tensor, "b 2 t s s"], factor: float, reach: float, draws: Draws
 ) -> Float[Tensor, "b c t s s"]:

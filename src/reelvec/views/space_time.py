@@ -26,6 +26,7 @@ from reelvec.core.config import Config
 from reelvec.core.draws import Draws
 from reelvec.core.errors import ReelvecError
 from reelvec.core.shapes import Float, Int, Shaped
+from reelvec.core.spans import counted_as
 from reelvec.views.geometry import sample_groups
 from reelvec.views.view import Probability, ViewConfig, draw_colours, normalise, recolour
 
@@ -134,6 +135,7 @@ def space_grid(bends: Bends, size: int) -> tuple[Float[Tensor, "b s s 2"], Float
     return reads, grows
 
 
+@counted_as("views")
 def space_time_view(
     clips: Clips, bends: Bends, limits: Limits, frames: int, settings: SpaceTimeConfig, draws: Draws
 ) -> Float[Tensor, "b 3 frames s s"]:

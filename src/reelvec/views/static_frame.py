@@ -9,8 +9,10 @@ from torch import Tensor
 
 from reelvec.core.draws import Draws
 from reelvec.core.shapes import Float
+from reelvec.core.spans import counted_as
 
 
+@counted_as("views")
 def add_picture(
     frames: Float[Tensor, "b c t h w"], scale: Float[Tensor, "b"], picture: Float[Tensor, "b c #t h w"]
 ) -> Float[Tensor, "b c t h w"]:
@@ -18,6 +20,7 @@ def add_picture(
     return torch.addcmul(picture, frames, scale[:, None, None, None, None])
 
 
+@counted_as("views")
 def mix_own_frame(
     frames: Float[Tensor, "b c t h w"], largest: float, draws: Draws, *, changing: bool = False
 ) -> Float[Tensor, "b c t h w"]:

@@ -12,6 +12,7 @@ from reelvec.core.config import Config
 from reelvec.core.draws import Draws
 from reelvec.core.errors import ReelvecError
 from reelvec.core.shapes import Bool, Float, Int
+from reelvec.core.spans import counted_as
 from reelvec.views.blur import gaussian_blur, kernel_side
 from reelvec.views.colour import NEUTRAL, jitter, solarise, to_grey
 from reelvec.views.geometry import centre_boxes, crop, draw_boxes, sample_groups, scale_vectors
@@ -107,6 +108,7 @@ class View:
     colours: Colours
 
 
+@counted_as("views")
 def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
     """Make one random view of each clip (n = 1; uint8, or float in [0, 1]).
 
@@ -209,6 +211,7 @@ def _draws_by_frame(draws: Draws, time: int) -> Draws:
     return Draws(draws.seed, numbers.flatten(), f"{draws.scope}/frames")
 
 
+@counted_as("views")
 def apply_geometry(clips: Clips, view: View, size: int, *, vectors: bool = False) -> Float[Tensor, "b c t size size"]:
     """Cut the same box out of another stream of the same clips (n = 1), and mirror the same samples; not normalised.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reelvec.core.draws import Draws
 from reelvec.core.shapes import Float
+from reelvec.core.spans import counted_as
 
 _BUMPS = 3
 """most bumps in a picture"""
@@ -24,6 +25,7 @@ def still_grid(size: int, device: torch.device) -> Float[Tensor, "1 s s 2"]:
     return torch.stack([columns, rows], -1)[None]
 
 
+@counted_as("views")
 def spline_grid(size: int, draws: Draws, reach: float = 0.1, points: int = 5) -> Float[Tensor, "b s s 2"]:
     """Bend the picture as a thin plate: `points` x `points` places of it are moved by U(-reach, reach) along both axes.
 
@@ -56,6 +58,7 @@ def _spline_terms(at: Float[Tensor, "m 2"], net: Float[Tensor, "k 2"]) -> Float[
     return torch.cat([torch.special.xlogy(squared, squared) / 2, torch.ones_like(at[:, :1]), at], 1)
 
 
+@counted_as("views")
 def bump_grid(size: int, draws: Draws) -> Float[Tensor, "b s s 2"]:
     """Push the picture in one to three round places, as DSM's released code does at 224 pixels; here the lengths scale.
 
@@ -85,6 +88,7 @@ def turned(grid: Float[Tensor, "b s s 2"], degrees: Float[Tensor, "b"]) -> Float
 
 
 @torch.no_grad()
+@counted_as("views")
 def resample(frames: Float[Tensor, "b c t s s"], grid: Float[Tensor, "b s s 2"]) -> Float[Tensor, "b c t s s"]:
     """Read all frames of a clip at the same points, bilinear, in float32 under autocast too."""
     with torch.autocast(frames.device.type, enabled=False):
