@@ -18,6 +18,15 @@ def test_a_clip_is_cut_out_with_its_sizes():
     assert len(batch) == 2
 
 
+def test_a_part_holds_whole_videos():
+    whole, part = made(), made().part(slice(1, 2))
+    assert len(part) == 1
+    assert torch.equal(part.streams[Stream.RGB].frames, whole.streams[Stream.RGB].frames[1:])
+    assert torch.equal(part.streams[Stream.RGB].size, whole.streams[Stream.RGB].size[1:])
+    assert (part.numbers.tolist(), part.rows.tolist()) == ([5], [5])
+    assert part.start_seconds.shape == (1, 3)
+
+
 def test_moving_keeps_every_part():
     moved = made().to("meta")
     assert moved.streams[Stream.RGB].frames.device.type == "meta"

@@ -17,8 +17,9 @@ class Fixed(Method):
         self.z, self.norm = z, nn.BatchNorm1d(z.shape[-1])
 
     def embeddings(self, batch, at):
-        self.norm(self.z[:, 0])
-        return self.z
+        z = self.z[batch.numbers]
+        self.norm(z[:, 0])
+        return z
 
     def needs(self):
         return Needs(streams=())
@@ -33,11 +34,12 @@ class Fixed(Method):
         return {}
 
 
-NOTHING = Batch({}, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2), torch.zeros(0))
+def videos(many):
+    return Batch({}, torch.arange(many), torch.arange(many), torch.zeros(many, 2), torch.zeros(many))
 
 
 def measured(z, step=10):
-    return measure_health(Fixed(z), NOTHING, Progress(step, 100, 0.0, 0))
+    return measure_health(Fixed(z), videos(len(z)), Progress(step, 100, 0.0, 0))
 
 
 START = measured(torch.ones(64, 2, 32) + 0.01 * torch.randn(64, 2, 32, generator=torch.Generator().manual_seed(0)), step=0)
@@ -98,11 +100,16 @@ def test_half_the_directions_gone_is_shrinking():
     assert judge([START, SPREAD, wider(SPREAD, 0.4)], 0.5)[0] == "shrinking"
 
 
+def test_some_videos_at_a_time_give_the_same():
+    z, at = torch.randn(10, 2, 8), Progress(0, 1, 0.0, 0)
+    assert measure_health(Fixed(z), videos(10), at, 4) == measure_health(Fixed(z), videos(10), at)
+
+
 def test_looking_changes_nothing():
     method = Fixed(torch.randn(16, 2, 8))
     method.train()
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    measure_health(method, NOTHING, Progress(0, 1, 0.0, 0))
+    measure_health(method, videos(16), Progress(0, 1, 0.0, 0))
     assert method.norm.training
     assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
     assert isinstance(measured(method.z), Health)

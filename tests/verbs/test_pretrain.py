@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from reelvec.core import ReelvecError, RunFolder
@@ -250,3 +251,24 @@ def test_stills_get_a_method_that_needs_no_motion(tmp_path):
     stills = Index(moving.table.set_column(moving.table.schema.get_field_index("pts"), "pts", pa.array([[0]] * 3)))
     assert choose_method(stills)[0] == "rho_moco"
     assert "3 of 3 files hold a single picture" in choose_method(stills)[1]
+
+
+def test_memory_picks_a_chunk_and_the_run_keeps_it(shapes, tmp_path):
+    said: list[str] = []
+
+    def train(memory):
+        settings = ["batch=16", "cache_gb=1", "view.size=32", "short_side=36", "steps=2", "save_every=1"]
+        pretrain(
+            shapes, "rho_simclr", settings=settings, out=tmp_path / "run", memory=memory,
+            on_event=lambda event: said.append(event.get("text", "")),
+        )  # fmt: skip
+        return yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+
+    chosen = train("25MB")
+    assert chosen["batch"] == 16
+    assert 8 <= chosen["chunk"] < 32
+    assert [text for text in said if f"chunk={chosen['chunk']}" in text]
+    assert train("1GB") == chosen  # it goes on: nothing is chosen again
+    with pytest.raises(ReelvecError, match="smaller encoder"):
+        pretrain(shapes, "rho_simclr", settings=["batch=16"], out=tmp_path / "none", memory="2MB")
+    assert not (tmp_path / "none").exists()

@@ -17,6 +17,7 @@ def pretrain(
     method: Annotated[str | None, typer.Option("--method", "-m", help="One of `reelvec methods`.")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="A recipe's name or YAML file.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes on this machine, a GPU each.")] = 1,
+    memory: Annotated[str | None, typer.Option(help="What a process may use, such as 24GB: picks batch and chunk.")] = None,
     as_json: Json = False,
 ) -> None:
     """Learn an encoder from unlabelled videos.
@@ -28,6 +29,8 @@ def pretrain(
       reelvec pretrain videos/ -m modist encoder=tiny steps=150 batch=32 seed=0
 
       reelvec pretrain videos/ --recipe cvrl-gpu optimiser.lr=0.1 --devices 4
+
+      reelvec pretrain videos/ -m rho_simclr batch=512 --memory 24GB
 
       reelvec pretrain 'clips/*.mp4' --recipe mine.yaml
 
@@ -46,7 +49,7 @@ def pretrain(
     expect_paths(paths[:1] if len(paths) > 1 else paths, ["VIDEOS"], "pretrain")
     videos: Any = paths[0] if len(paths) == 1 else paths
     with only_results_on_stdout(as_json), RunView(talk(), silent=as_json) as view:
-        summary = verb(videos, method=method, recipe=recipe, settings=settings, devices=devices, on_event=view)
+        summary = verb(videos, method=method, recipe=recipe, settings=settings, devices=devices, memory=memory, on_event=view)
     show(summary, run_table, as_json)
 
 

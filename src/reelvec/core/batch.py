@@ -41,6 +41,12 @@ class Batch:
         clips = self.streams[stream]
         return Clips(clips.frames[:, i : i + 1], clips.size)
 
+    def part(self, samples: slice) -> "Batch":
+        """Return some of the videos."""
+        streams = {name: Clips(c.frames[samples], c.size[samples]) for name, c in self.streams.items()}
+        drawn = (self.numbers, self.rows, self.start_seconds, self.span_seconds)
+        return Batch(streams, *(tensor[samples] for tensor in drawn))
+
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the pictures and all that was drawn to a device."""
 

@@ -2,10 +2,10 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from reelvec.core import Config, ReelvecError
 
@@ -43,6 +43,9 @@ class RunConfig(Config):
     """videos in one step, over all processes and accumulated parts together"""
     accumulate: int = 1
     """parts a batch is computed in, one after the other"""
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    """clips that go through an encoder at a time, to save memory; the gradient is that of the whole batch, the loss sees all
+    of it, and the encoder is computed twice. Batch norms of the encoder then see a chunk at a time"""
     optimiser: OptimiserConfig = OptimiserConfig()
     warmup_steps: int = 0
     warmup_epochs: float | None = None

@@ -38,12 +38,13 @@ class Health:
 
 
 @torch.no_grad()
-def measure_health(method: Method, probe: Batch, at: Progress) -> Health:
-    """Look at the probe batch through the network as it stands; nothing of the run is changed."""
+def measure_health(method: Method, probe: Batch, at: Progress, at_once: int = 64) -> Health:
+    """Look at the probe batch through the network as it stands, `at_once` videos at a time; nothing of the run is changed."""
     training = [(module, module.training) for module in method.modules()]
     method.eval()  # batch statistics of the probe must not enter the running ones
     try:
-        z = method.embeddings(probe, at).float()
+        parts = [probe.part(slice(start, start + at_once)) for start in range(0, len(probe), at_once)]
+        z = torch.cat([method.embeddings(part, at).float() for part in parts])
     finally:
         for module, was in training:
             module.training = was

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from reelvec.backbones import save_encoder
-from reelvec.core import Batch, Method, Progress, ReelvecError, RunFolder, collectives, write_json
+from reelvec.core import Batch, Encoder, Method, Progress, ReelvecError, RunFolder, collectives, write_json
 from reelvec.core.spans import span
 from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
@@ -82,7 +82,8 @@ def check_batch(config: RunConfig, method: Method, videos: int, world: int) -> N
         raise ReelvecError(
             f"accumulate={config.accumulate} with {config.method}",
             "a loss that compares all videos of a batch at once, so parts of it give another loss",
-            "use accumulate=1 with a smaller batch, or a method with a queue (rho_moco, modist)",
+            "use accumulate=1 and chunk=N, which saves memory and leaves the loss whole, or a method with a queue "
+            "(rho_moco, modist)",
         )
 
 
@@ -105,6 +106,9 @@ def train(
     check_batch(config, method, videos, world)
     total, warmup = steps_of_run(config, videos), warmup_of_run(config, videos)
     method.to(device)
+    for module in method.modules():
+        if isinstance(module, Encoder):
+            module.chunk = config.chunk
     if world > 1 and config.sync_batch_norm:
         sync_batch_norms(method)
     optimiser = build_optimiser(method, config.optimiser)
@@ -137,7 +141,7 @@ def train(
     def check_health(step: int) -> str:
         if probe is None or rank != 0:
             return verdict
-        health.append(measure_health(method, probe, at(step)))
+        health.append(measure_health(method, probe, at(step), config.batch))
         word, advice = judge(health, at(step).share)
         assert log is not None
         log.write({"step": step, "health": health[-1].values(), "verdict": word})

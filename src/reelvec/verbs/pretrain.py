@@ -29,6 +29,7 @@ from reelvec.engine.config import (
 from reelvec.engine.device import choose_device, leaving_cores_for
 from reelvec.engine.distributed import join_group, launch, leave_group
 from reelvec.engine.loop import check_batch, train
+from reelvec.engine.memory import encoders_have_batch_norm, fit, measure_step, read_bytes
 from reelvec.methods import METHODS
 from reelvec.verbs.choose import choose_method
 
@@ -47,6 +48,7 @@ def pretrain(
     *,
     out: str | os.PathLike[str] | None = None,
     devices: int = 1,
+    memory: str | None = None,
     on_event: Callable[[Event], None] | None = None,
     **keywords: Any,
 ) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def pretrain(
     `videos` is a folder, a glob, a CSV, an index or a list of files. Without `method` and `recipe` a method is chosen by what
     the files offer, and `on_event` is told why. `settings` are "key=value" texts, `keywords` the same as
     Python values: keys of the run (steps, batch, seed, optimiser.lr ...) or of the method (encoder, frames, temperature ...).
+    `memory`, such as "24GB", is what each process may use: a step is measured, and batch and chunk follow from it.
     `on_event` is told what happens: kinds start, progress, health, saved, message, end. Returns a summary of the run.
 
     Raises ReelvecError for anything that a person can put right.
@@ -74,7 +77,7 @@ def pretrain(
                 tell({"kind": "message", "text": f"no method named: {method}, since {why}; --method takes another"})
             config = _resolve(folder, method, recipe, changes, tell)
             processes = devices if collectives.world() == 1 else collectives.world()
-            _prepare(folder, config, videos, found, processes, tell)
+            _prepare(folder, config, videos, found, processes, memory, tell)
         if collectives.world() > 1:
             torch.distributed.barrier()
         if devices > 1 and collectives.world() == 1:
@@ -171,8 +174,9 @@ def build_method(config: RunConfig) -> Method:
 
 
 def _prepare(
-    folder: RunFolder, config: RunConfig, videos: Any, found: Index | None, processes: int, tell: Callable[[Event], None]
-) -> None:
+    folder: RunFolder, config: RunConfig, videos: Any, found: Index | None, processes: int, memory: str | None,
+    tell: Callable[[Event], None],
+) -> None:  # fmt: skip
     """Check all that can be checked before anything starts, then write the run folder."""
     if folder.index.exists():
         _refuse_other_videos(folder, videos)
@@ -182,6 +186,8 @@ def _prepare(
     usable = len(found.usable())
     method = build_method(config)
     check_needs(found, method.needs())
+    if memory is not None:
+        config = _within_memory(memory, folder, config, method, found, processes, tell)
     check_batch(config, method, usable, processes)
     steps = steps_of_run(config, usable)
     choose_device(config.device)
@@ -195,6 +201,28 @@ def _prepare(
         "steps": steps, "batch": config.batch, "device": str(choose_device(config.device)), "processes": processes,
         "weights": sum(p.numel() for p in method.parameters() if p.requires_grad),
     })  # fmt: skip
+
+
+def _within_memory(
+    memory: str, folder: RunFolder, config: RunConfig, method: Method, found: Index, processes: int,
+    tell: Callable[[Event], None],
+) -> RunConfig:  # fmt: skip
+    """Choose batch and chunk by what a step of this method takes, on this device; a run that goes on keeps its own."""
+    budget = read_bytes(memory)
+    if folder.exists():
+        tell({"kind": "message", "text": f"batch and chunk stay as the run began: --memory {memory} is for new runs"})
+        return config
+    device = choose_device(config.device)
+    method.to(device)
+
+    def batch_of(videos: int) -> Batch:
+        return _first_batch(found, config, method, min(videos, len(found.usable())), device)
+
+    measured = measure_step(method, batch_of, config.optimiser, config.precision)
+    share = config.batch // processes
+    batch, chunk, why = fit(measured, share, budget, encoders_have_batch_norm(method))
+    tell({"kind": "message", "text": f"memory: {why}"})
+    return config.model_copy(update={"batch": batch * processes if batch != share else config.batch, "chunk": chunk})
 
 
 def _refuse_other_videos(folder: RunFolder, videos: Any) -> None:
@@ -242,7 +270,9 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
             cache_bytes=int(config.cache_gb * 2**30), pin=device.type == "cuda",
         ) as loader,
     ):  # fmt: skip
-        probe = _probe(found, config, method, device) if collectives.rank() == 0 else None
+        probe = None
+        if collectives.rank() == 0:  # the fixed batch of the health panel
+            probe = _first_batch(found, config, method, min(_PROBE_VIDEOS, usable), device)
         ended = train(method, config, folder, loader, probe, usable, device, tell)
         quarantined = [{"path": q.path, "reason": q.reason, "times": q.times} for q in loader.quarantine]
     summary = {
@@ -254,12 +284,11 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     return summary
 
 
-def _probe(found: Index, config: RunConfig, method: Method, device: torch.device) -> Batch:
-    """Decode the fixed batch of the health panel: other draws than any step's."""
+def _first_batch(found: Index, config: RunConfig, method: Method, videos: int, device: torch.device) -> Batch:
+    """Decode some videos outside the run's order: with other draws than any step's."""
     plan = TrainingPlan(found, method.needs(), config.seed + 1)
-    videos = range(min(_PROBE_VIDEOS, len(found.usable())))
-    with ClipLoader(found, method.needs(), plan, len(videos)) as loader:
-        return next(iter(loader.batches([videos]))).to(device)
+    with ClipLoader(found, method.needs(), plan, videos) as loader:
+        return next(iter(loader.batches([range(videos)]))).to(device)
 
 
 def _workers(config: RunConfig, device: torch.device) -> int:
