@@ -111,6 +111,14 @@ def test_it_repeats(result: dict, run: Path, videos: Path, tmp_path: Path) -> No
         assert new["values"].items() <= old["values"].items()
 
 
+def test_baselines_can_be_left_out_and_nothing_else_changes(result: dict, run: Path, videos: Path, tmp_path: Path) -> None:
+    alone = evaluate(run, videos, baselines=False, out=tmp_path / "alone.json")
+    for table, full in zip(alone["tables"], result["tables"], strict=True):
+        names = [row["name"] for row in table["rows"]]
+        assert not [name for name in names if "untrained" in name or "raw" in name]
+        assert table["rows"] == [row for row in full["rows"] if row["name"] in names]
+
+
 def test_untrained_networks_are_functions_of_their_seed() -> None:
     made = card("visual", Stream.RGB, 3).model_copy(update={"architecture": "tiny"})
     state = torch.get_rng_state()

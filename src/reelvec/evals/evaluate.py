@@ -33,6 +33,7 @@ def evaluate(
     device: str | None = None,
     workers: int = 0,
     seed: int = 0,
+    baselines: bool = True,
     out: str | os.PathLike[str] | None = None,
     index_file: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
@@ -48,6 +49,7 @@ def evaluate(
         tasks: names in `EVALS`.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
         encoders: "visual", "motion"; None: all that the run has.
+        baselines: False leaves out untrained networks, pixels and colours, where they are known from before; chance stays.
         index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
@@ -83,6 +85,7 @@ def evaluate(
         [row for _, row in usable],
         clips=clips,
         seed=seed,
+        baselines=baselines,
         device=on_device,
         workers=workers,
         on_progress=on_progress,
@@ -105,7 +108,7 @@ def evaluate(
             }
             for name, card in cards.items()
         },
-        "protocol": _protocol(labelled, evals, cards, clips, seed),
+        "protocol": _protocol(labelled, evals, cards, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
         "tables": tables,
@@ -177,7 +180,7 @@ def _table(
 
 
 def _protocol(
-    labelled: Labels, evals: list[Eval], cards: dict[str, EncoderCard], clips: int | None, seed: int
+    labelled: Labels, evals: list[Eval], cards: dict[str, EncoderCard], clips: int | None, seed: int, baselines: bool
 ) -> dict[str, str]:
     """Say in words how each number came about."""
     grouped = labelled.videos[0].group is not None
@@ -188,12 +191,15 @@ def _protocol(
         for name, card in cards.items()
         for need in card.needs.streams
     )
-    return {
-        "split": split + (", groups kept together" if grouped else ""),
-        "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
+    beside = {
         "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
         "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
         "chance: the training majority, for R@k a random order",
+    }
+    return {
+        "split": split + (", groups kept together" if grouped else ""),
+        "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
+        **(beside if baselines else {}),
         "interval": "95 % Wilson score interval over test videos",
         **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
     }

@@ -43,37 +43,40 @@ def read_features(
     *,
     clips: int | None,
     seed: int,
+    baselines: bool = True,
     device: torch.device,
     workers: int = 0,
     on_progress: OnProgress | None = None,
 ) -> ReadFeatures:
     """Compute the features of these videos of the index for every row of the table but chance.
 
-    With more than one encoder, "both" are their features side by side. Untrained networks have the seeds
-    seed ... seed + 2; pixels and colours see the pictures that the first encoder of RGB sees.
+    With more than one encoder, "both" are their features side by side. Baselines are untrained networks, with the seeds
+    seed ... seed + 2, and pixels and colours of the pictures that the first encoder of RGB sees.
     """
     readers = [encoder_reader(name, encoder, card, device) for name, (encoder, card) in encoders.items()]
-    for name, (_, card) in encoders.items():
-        for draw in range(UNTRAINED):
-            fresh = untrained_encoder(card, seed + draw)
-            readers.append(encoder_reader(_untrained(name, draw), fresh, card, device))
-    picture = picture_card(encoders)
-    readers += [
-        Reader("raw pixels", picture.needs, picture.size, pixel_vector),
-        Reader("colour histogram", picture.needs, picture.size, colour_histogram),
-    ]
+    if baselines:
+        for name, (_, card) in encoders.items():
+            for draw in range(UNTRAINED):
+                readers.append(encoder_reader(_untrained(name, draw), untrained_encoder(card, seed + draw), card, device))
+        picture = picture_card(encoders)
+        readers += [
+            Reader("raw pixels", picture.needs, picture.size, pixel_vector),
+            Reader("colour histogram", picture.needs, picture.size, colour_histogram),
+        ]
     pieces = whole_videos(index, rows)
     read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=on_progress)
     vectors = {name: torch.from_numpy(values) for name, values in read.vectors.items()}
     if not vectors:  # not one file could be read: no reader has said how long its vectors are
         return ReadFeatures([], torch.from_numpy(read.found), read.left_out)
     table = [Features(name, [vectors[name]]) for name in encoders]
-    fresh_rows = [Features(f"untrained {n}", [vectors[_untrained(n, d)] for d in range(UNTRAINED)]) for n in encoders]
     if len(encoders) > 1:
         table.append(Features("both", [concatenate([vectors[name] for name in encoders])]))
-        each = [concatenate([row.draws[draw] for row in fresh_rows]) for draw in range(UNTRAINED)]
-        fresh_rows.append(Features("untrained both", each))
-    table += [*fresh_rows, *(Features(name, [vectors[name]]) for name in ("raw pixels", "colour histogram"))]
+    if baselines:
+        fresh = [Features(f"untrained {n}", [vectors[_untrained(n, d)] for d in range(UNTRAINED)]) for n in encoders]
+        if len(encoders) > 1:
+            each = [concatenate([row.draws[draw] for row in fresh]) for draw in range(UNTRAINED)]
+            fresh.append(Features("untrained both", each))
+        table += [*fresh, *(Features(name, [vectors[name]]) for name in ("raw pixels", "colour histogram"))]
     return ReadFeatures(table, torch.from_numpy(read.found), read.left_out)
 
 

@@ -208,14 +208,21 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     recipe.write_text(yaml.safe_dump(content, sort_keys=False))
     pretrain(training, arm.method, recipe=recipe, out=run)
     labels: dict[str, Any] = {"labels": folder} if real else {"labels": folder / "labels.csv", "label_column": "motion,scene"}
+    encoder, card = load_encoder(run, arm.encoder)
+    # arms of one network have the same baseline: it is measured once
+    network = card.model_dump(mode="json", exclude={"method", "step", "weights_sha256"})
+    fresh = Path(work) / "untrained" / f"{_digest([network, content['seed'], key['videos']])}.json"
     # three untrained networks are averaged: tenfold seeds keep those of one study seed from being another's
     measured = evaluate(
-        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=everything, **labels
-    )
+        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=everything,
+        baselines=not fresh.exists(), **labels,
+    )  # fmt: skip
     rows = by_row(measured)
-    numbers, untrained = rows[arm.encoder], rows[f"untrained {arm.encoder}"]
+    if not fresh.exists():
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        write_json(fresh, rows[f"untrained {arm.encoder}"])
+    numbers, untrained = rows[arm.encoder], json.loads(fresh.read_text())
     if study.measure is not None and not real:
-        encoder, card = load_encoder(run, arm.encoder)
         found = Index.load(everything)
         numbers |= study.measure(encoder, card, found, folder)
         untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, folder)
