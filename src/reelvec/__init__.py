@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _VERBS = {
     "index": "reelvec.data.index",
+    "prepare": "reelvec.verbs.prepare",
     "pretrain": "reelvec.verbs.pretrain",
     "evaluate": "reelvec.evals",
     "load_encoder": "reelvec.backbones",

@@ -71,6 +71,19 @@ def test_index_names_what_is_broken(run: Run, videos: Path, folder: Path) -> Non
     assert "a folder" in drawn
 
 
+def test_prepare_makes_a_folder_that_pretrain_takes(run: Run, videos: Path, folder: Path) -> None:
+    words = ("prepare", "shapes/train", "prepared", "short_side=24", "flow=edges", "workers=0")
+    made = json.loads(run(*words, "--json"))
+    assert (made["videos"], made["prepared_now"]) == (8, 8)
+    assert made["gigabytes_of_flow"] > 0
+    assert Path(made["index"]) == folder / "prepared/index.parquet"
+    drawn = run(*words)
+    assert "there before" in drawn
+    assert "videos to prepare" not in drawn  # said on stderr
+    run("prepare", "shapes/train", "prepared", "short_side=32", code=2)
+    run("prepare", "shapes/train", code=2)
+
+
 def test_pretrain_ends_with_its_encoders(trained: dict[str, Any], folder: Path) -> None:
     assert trained["steps"] == 2
     assert trained["encoders"] == ["motion", "visual"]

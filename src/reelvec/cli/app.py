@@ -18,6 +18,7 @@ app = typer.Typer(
 for command in (
     about.demo,
     videos.index,
+    videos.prepare,
     learning.pretrain,
     learning.evaluate,
     learning.study,

@@ -38,6 +38,14 @@ def index_table(result: Mapping[str, Any]) -> RenderableType:
     return _with_files(facts, result["bad"])
 
 
+def prepare_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw what `reelvec prepare` made, and every file it left out or has a word to say of."""
+    facts = facts_table({name: value for name, value in result.items() if name not in ("remarks", "left_out")})
+    for remark in result["remarks"]:
+        facts.add_row("remark", Text(f"{remark['path']}: {remark['reason']}"))
+    return _with_files(facts, result["left_out"])
+
+
 def embedding_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw what `reelvec embed` wrote, and every file it left out."""
     facts = facts_table({name: value for name, value in result.items() if name != "left_out"})

@@ -1,4 +1,4 @@
-"""Commands about video files: index, shapes."""
+"""Commands about video files: index, prepare, shapes."""
 
 from typing import Annotated, Any
 
@@ -42,6 +42,47 @@ def index(
         made = verb(source, **arguments, on_progress=on_progress)
     bad = [{"path": path, "status": status, "reason": reason} for path, status, reason in made.bad()]
     show({**made.summary(), "out": arguments["out"], "bad": bad}, index_table, as_json)
+
+
+def prepare(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VIDEOS OUT [KEY=VALUE]...", help="What `reelvec index` takes, or an index; a folder to make."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Encode videos anew, so that training reads them many times as fast.
+
+    [bold]Examples[/bold]
+
+      reelvec prepare videos/ prepared/
+
+      reelvec prepare videos/ prepared/ short_side=256 quality=18 audio=drop
+
+      reelvec prepare index.parquet prepared/ flow=edges workers=8
+
+      reelvec pretrain prepared/index.parquet --method modist
+
+    Small H.264 files: short side 128 (short_side=), a key frame every 12
+    (gop=), no B frames, one reference, upright, times of all frames kept.
+    Each is read back and compared with its source before it gets its name.
+    flow=edges also keeps MoDist's motion input beside each video: large
+    files, said before it begins. The same command again does what is
+    missing or has changed. Originals are only read; keep them, for nothing
+    larger than short_side can be had from what is prepared.
+    """
+    from reelvec.cli.live import counting
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.cli.tables import prepare_table
+    from reelvec.verbs.prepare import prepare as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths, ["VIDEOS", "OUT"], "prepare")
+    arguments = keyword_arguments(verb, settings, taken=("videos", "out"))
+    console = talk()
+    with only_results_on_stdout(as_json), counting(console, "preparing videos", silent=as_json) as on_progress:
+        result = verb(paths[0], paths[1], **arguments, on_progress=on_progress, on_message=None if as_json else console.print)
+    show(result, prepare_table, as_json)
 
 
 def shapes(

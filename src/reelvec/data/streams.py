@@ -13,6 +13,7 @@ from reelvec.data.clips import clip_seconds, frames_at
 from reelvec.data.decode import Decoded, DecodeError, decode_frames
 from reelvec.data.flow import dis_flow, flow_from_grid
 from reelvec.data.flow_edges import flow_edges
+from reelvec.data.flow_files import stored_flow_edges
 from reelvec.data.index import Index, VideoRow
 from reelvec.data.motion_vectors import flow_grid, frames_to_try, grid_size
 
@@ -161,9 +162,25 @@ def _frame_bytes(stream: Stream, height: int, width: int) -> int:
 def _read_frames(
     row: VideoRow, needs: Needs, wanted: dict[StreamNeed, Int[np.ndarray, "k"]]
 ) -> dict[StreamNeed, Shaped[np.ndarray, "k c h w"]]:
+    """Return each stream at the frames wanted of it: flow edges from the file beside the video, the rest decoded.
+
+    Where no such file stands for what is needed, the edges are computed too.
+    """
+    size = delivered_size(row, needs)
+    asked = {need: stored_flow_edges(row, need, size) for need in wanted if need.stream is Stream.FLOW_EDGES}
+    stored = {need: edges[wanted[need], None] for need, edges in asked.items() if edges is not None}
+    rest = {need: frames for need, frames in wanted.items() if need not in stored}
+    decoded = decode_streams(row, needs, rest) if rest else {}
+    return {need: stored[need] if need in stored else decoded[need] for need in wanted}
+
+
+def decode_streams(
+    row: VideoRow, needs: Needs, wanted: dict[StreamNeed, Int[np.ndarray, "k"]]
+) -> dict[StreamNeed, Shaped[np.ndarray, "k c h w"]]:
     """Decode a file once, only the frames that count, and return each stream at the frames wanted of it.
 
-    What is wanted of a stream of key frames are the numbers of key frames.
+    What is wanted of a stream of key frames are the numbers of key frames. Nothing is taken from files beside the video.
+    Raises DecodeError as `read_clips` does.
     """
     from_codec = any(_from_codec(need) for need in wanted)
     if from_codec and not row.has_motion_vectors:
