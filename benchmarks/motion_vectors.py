@@ -19,10 +19,8 @@ Huang et al. (CVPR 2021, arXiv 2104.00862) say that CMD's targets are extracted 
 
 import argparse
 import json
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -31,9 +29,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from measuring import machine
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
-from reelvec.core.machine import first_line, usable_cores
 from reelvec.data.index import VideoRow, index
 from reelvec.data.streams import delivered_size, read_clips
 from reelvec.data.video_file import open_video
@@ -113,20 +111,6 @@ def _rates(work: Callable[[], int], repeats: int) -> Iterator[float]:
         yield frames / (perf_counter() - began)
 
 
-def _machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "cpu": cpu,
-        "cores": usable_cores(),
-        "load_at_start": first_line("/proc/loadavg").split()[:1],
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "libavcodec": ".".join(map(str, av.library_versions["libavcodec"])),
-        **{name: version(name) for name in ("reelvec", "av", "numpy", "opencv-python-headless")},
-    }
-
-
 def main() -> None:
     """Measure, print a table, and write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,7 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
 
-    machine = _machine()  # before the work: the load is that of others
+    described = machine("reelvec", "av", "numpy", "opencv-python-headless")  # before the work: the load is that of others
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         made = [Path(folder) / name for name in FILES]
@@ -169,7 +153,7 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         out = RESULTS / f"{arguments.out}.json"
         settings = {"frames": arguments.frames, "short_side": arguments.short_side, "repeats": arguments.repeats}
-        out.write_text(json.dumps({"machine": machine, "settings": settings, "files": rows}, indent=2) + "\n")
+        out.write_text(json.dumps({"machine": described, "settings": settings, "files": rows}, indent=2) + "\n")
         print(f"written: {out}")
 
 

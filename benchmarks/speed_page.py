@@ -1,0 +1,79 @@
+"""Write docs/speed.md from the results in benchmarks/results, and from nothing else.
+
+    python benchmarks/speed_page.py
+
+`make bench` measures and then calls this. A result of `--quick` measures nothing and is refused.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from measuring import markdown
+
+ROOT = Path(__file__).parents[1]
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "speed.md"
+
+SUBJECTS = {
+    "reading": (
+        "Reading clips",
+        "2 clips of 8 frames, 4 apart, short side 128, from one file. Floor: libavcodec decodes the frames without which the\n"
+        "wanted ones cannot be had, and nothing else is done. torchcodec: seek mode exact (it scans files), and approximate.\n",
+    ),
+    "views": (
+        "Random views",
+        "Crop, flip, jitter, grey, blur, normalisation of uint8 clips; one draw for all frames of a clip, each clip its own.\n",
+    ),
+    "training_step": (
+        "A training step",
+        "The same clips, views, networks, heads, queue and optimiser for all. SlowFast-style: its released MoCo's order of\n"
+        "work, written anew in the script. lightly: its MoCo example, once for each direction.\n",
+    ),
+    "scale": ("What grows with size", "The index with its rows, a worker with its samples, a step with its queue.\n"),
+    "search": (
+        "Search and embedding",
+        "Exact search. Floor: a product of matrix and vector, and the choice of the ten largest, with the vectors in memory.\n",
+    ),
+}
+"""benchmark -> heading, and what is compared; how exactly stands at the top of its script"""
+
+_HEAD = """# Speed
+
+This page is made by `benchmarks/speed_page.py` from `benchmarks/results/*.json`; nothing in it is typed by hand. `make bench`
+installs the peers, measures again and rewrites it; `make bench-quick` shows in a few minutes that the scripts run.
+
+Ratios are what counts: contenders took turns in one run on one machine and are divided round by round. A figure is the median
+of the rounds, with the lowest and the highest in brackets. "a over b" is how many times as fast a is where rates are given
+(clips a second), and how many times as long it takes where times are (milliseconds).
+"""
+
+
+def speed_page(folder: Path) -> str:
+    """Return the page that the results in a folder give."""
+    files = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    results = [(path, result) for path, result in files if result.get("benchmark") in SUBJECTS]
+    for path, result in results:
+        if result["quick"]:
+            raise SystemExit(f"{path.name} was made with --quick, which measures nothing: make it again without")
+    parts = [_HEAD]
+    for name, (heading, compared) in SUBJECTS.items():
+        parts.append(f"## {heading}\n\n{compared}Script: `benchmarks/{name}.py`.\n")
+        found = [result for _, result in results if result["benchmark"] == name]
+        parts += [_section(result) for result in found] or ["Not measured yet.\n"]
+    return "\n".join(parts)
+
+
+def _section(result: dict[str, Any]) -> str:
+    machine = dict(result["machine"])
+    load = ", ".join(machine.pop("load_at_start", []))
+    named = f"{machine.pop('device', None) or machine['cpu']}, {machine.pop('cores')} cores, load {load} before the run"
+    versions = ", ".join(f"{name} {number}" for name, number in machine.items() if name not in ("cpu", "system"))
+    lines = [f"{named}; {versions}.", ""]
+    for made in result["tables"]:
+        lines += [f"**{made['title']}.** {made['note']}", "", markdown(made["rows"]), ""]
+    lines += [f"Left out: {name} ({why}).\n" for name, why in result["left_out"].items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(speed_page(RESULTS), encoding="utf-8")

@@ -1,0 +1,113 @@
+"""The benchmarks run, their results have what the page wants, and the page in docs is what the stored results give."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A function that imports a script of benchmarks/ by its name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    return importlib.import_module
+
+
+def medians(rows: list[dict]) -> list[float]:
+    return [cell["median"] for row in rows for cell in row.values() if isinstance(cell, dict)]
+
+
+def check(result: dict, name: str) -> None:
+    assert (result["benchmark"], result["quick"]) == (name, True)
+    assert {"cpu", "cores", "load_at_start", "python", "reelvec"} <= set(result["machine"])
+    assert all(made["rows"] and made["title"] and made["note"] for made in result["tables"])
+    assert all(value >= 0 for made in result["tables"] for value in medians(made["rows"]))
+
+
+@pytest.mark.parametrize("name", ["views", "training_step"])
+def test_a_benchmark_runs(benchmark, tmp_path, name):
+    benchmark(name).main(["--quick", "--rounds", "1", "--out", str(tmp_path / "result.json")])
+    check(json.loads((tmp_path / "result.json").read_text()), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["reading", "scale", "search"])
+def test_a_benchmark_with_processes_of_its_own_runs(tmp_path, name):
+    command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", tmp_path / "result.json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    check(json.loads((tmp_path / "result.json").read_text()), name)
+
+
+def test_every_reader_gives_the_frames_asked_for(benchmark, tmp_path):
+    reading, measuring = benchmark("reading"), benchmark("measuring")
+    path = measuring.write_video(tmp_path / "a.mp4", measuring.moving_frames(96, 72, 50, seed=0), gop=12, preset="veryfast")
+    found = reading.index([path], workers=0)
+    requests = reading.requests_of(found, reading.needs_of(), 3)
+    readers, left_out = reading.contenders()
+    assert {*readers, *left_out} == {"floor", "reelvec", *reading.PEERS}
+    assert {"floor", "reelvec", "OpenCV"} <= set(readers)
+    rows = reading.compare("a", requests, readers)
+    assert [row["other frames"] for row in rows] == [0] * len(rows)
+    assert all(row["grey levels off"]["median"] < 3 for row in rows)
+    # and one that gives the frame after is seen
+    late = {"late": lambda request: reading.by_reelvec(request)[:, :, [1, 2, 3, 4, 5, 6, 7, 7]]}
+    assert reading.compare("a", requests[:1], late)[0]["grey levels off"]["median"] > 3
+
+
+def test_the_floor_decodes_from_the_nearest_key_frames(benchmark, tmp_path):
+    reading, measuring = benchmark("reading"), benchmark("measuring")
+    path = measuring.write_video(tmp_path / "a.mp4", measuring.moving_frames(32, 32, 40, seed=0), gop=10, preset="veryfast")
+    row = reading.index([path], workers=0).row(0)
+    assert row.key_frames.tolist() == [0, 10, 20, 30]
+    runs = reading.runs_from_keys(row, reading.np.array([3, 5, 12, 25, 38]))
+    assert list(runs) == [(0, [3, 5]), (10, [12]), (20, [25]), (30, [38])]
+    assert list(reading.runs_from_keys(row, reading.np.array([9, 10, 11]))) == [(0, [9, 10, 11])]
+
+
+def test_turns_are_taken_and_divided_round_by_round(benchmark):
+    measuring = benchmark("measuring")
+    order: list[str] = []
+    seconds = measuring.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
+    assert order == ["a", "b", "a", "b", "b", "a"]  # once uncounted; then turned around after each round
+    assert [len(taken) for taken in seconds.values()] == [2, 2]
+    assert measuring.ratio([2.0, 8.0, 3.0], [1.0, 2.0, 3.0]) == {"median": 2.0, "low": 1.0, "high": 4.0}
+    assert measuring.rate(6, [1.0, 2.0, 3.0]) == {"median": 3.0, "low": 2.0, "high": 6.0}
+
+
+def test_a_table_shows_what_is_known(benchmark):
+    rows = [{"who": "a", "rate": {"median": 123.4, "low": 99.0, "high": 150.0}}, {"who": "b", "rows": 1000000, "rate": None}]
+    assert benchmark("measuring").markdown(rows) == (
+        "| who | rate | rows |\n|---|---|---|\n| a | 123 (99.0–150) | – |\n| b | – | 1 000 000 |"
+    )
+
+
+def test_the_projects_page_is_made_of_its_results(benchmark):
+    page = (BENCHMARKS.parent / "docs/speed.md").read_text(encoding="utf-8")
+    assert page == benchmark("speed_page").speed_page(BENCHMARKS / "results"), "run: python benchmarks/speed_page.py"
+
+
+def test_the_page_takes_measured_results_alone(benchmark, tmp_path):
+    speed_page = benchmark("speed_page").speed_page
+    assert speed_page(tmp_path).count("Not measured yet.") == 5
+    result = {
+        "benchmark": "views",
+        "quick": False,
+        "machine": {"cpu": "a cpu", "cores": 2, "load_at_start": ["0.1"], "system": "Linux", "torch": "2.14.1"},
+        "left_out": {"kornia": "not installed"},
+        "tables": [{"title": "Some views", "note": "Fast.", "rows": [{"who": "a", "rate": 3}]}],
+    }
+    (tmp_path / "views.json").write_text(json.dumps(result))
+    (tmp_path / "other.json").write_text(json.dumps({"files": []}))
+    page = speed_page(tmp_path)
+    assert page.count("Not measured yet.") == 4
+    for part in ("a cpu, 2 cores, load 0.1 before the run; torch 2.14.1.", "**Some views.** Fast.", "| a | 3 |", "kornia"):
+        assert part in page
+    (tmp_path / "views.json").write_text(json.dumps(result | {"quick": True}))
+    with pytest.raises(SystemExit, match="--quick"):
+        speed_page(tmp_path)
