@@ -111,6 +111,29 @@ def test_a_view_equals_torchvision_with_the_same_parameters(clips, colour):
         torch.testing.assert_close(view.frames[i], wanted, atol=2e-4, rtol=0)
 
 
+def test_fast_arithmetic_is_near_the_exact_one_with_the_same_draws(clips):
+    exact, fast = (
+        make_view(clips, FULL.model_copy(update={"arithmetic": how, "hue": 0.0}), draws()) for how in ("exact", "fast")
+    )
+    for name in ("box", "flipped"):
+        assert torch.equal(getattr(exact, name), getattr(fast, name))
+    far = (exact.frames - fast.frames).abs() * FULL.std[0] * 255  # grey levels
+    assert far.median() < 1.5  # rounding to uint8; where a step clamps, more
+    assert far.mean() < 8
+
+
+def test_fast_crops_equal_torchvision_on_uint8(clips):
+    plain = ViewConfig(size=12, mean=(0, 0, 0), std=(1, 1, 1), arithmetic="fast", flip=0.5)
+    view = make_view(clips, plain, draws())
+    for i in range(6):
+        picture = one(clips, i).frames[0, 0].transpose(0, 1)
+        height, width = picture.shape[-2:]
+        x0, y0, x1, y1 = (view.box[i] * torch.tensor([width, height, width, height])).round().int().tolist()
+        wanted = oracle.resized_crop(picture, y0, x0, y1 - y0, x1 - x0, [12, 12], antialias=True)
+        wanted = oracle.horizontal_flip(wanted) if view.flipped[i] else wanted
+        torch.testing.assert_close(view.frames[i].transpose(0, 1) * 255, wanted.float(), atol=1e-3, rtol=0)
+
+
 def test_solarise_in_the_pipeline(clips):
     config = ViewConfig(size=12, solarise=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
     plain = make_view(clips, config.model_copy(update={"solarise": 0.0}), draws()).frames

@@ -1,6 +1,7 @@
 """Gaussian blur with a sigma for each sample."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reelvec.core.shapes import Float
@@ -15,19 +16,32 @@ def kernel_side(size: int) -> int:
 def gaussian_blur(frames: Float[Tensor, "b c t h w"], sigma: Float[Tensor, "b"], kernel: int) -> Float[Tensor, "b c t h w"]:
     """Blur each frame by a Gaussian cut to `kernel` pixels (odd); the border is mirrored without repeating its pixel.
 
-    Equals torchvision's `gaussian_blur`. Written as two products with band matrices, one sigma a sample.
+    Equals torchvision's `gaussian_blur`, with a sigma for each sample.
     """
     height, width = frames.shape[-2:]
-    rows, columns = (_blur_matrix(sigma, length, kernel) for length in (height, width))
-    return separable(frames, rows, columns)
+    if kernel // 2 >= min(height, width):  # the border is mirrored more than once
+        return separable(frames, *(_blur_matrix(sigma, length, kernel) for length in (height, width)))
+    batch, reach = len(frames), kernel // 2
+    maps = frames.numel() // (batch * height * width)  # of one sample
+    taps = _weights(sigma, kernel).repeat_interleave(maps, 0)[:, None]  # (b c t, 1, kernel)
+    with torch.autocast(frames.device.type, enabled=False):
+        padded = F.pad(frames.reshape(1, batch * maps, height, width), (reach, reach, reach, reach), mode="reflect")
+        along_rows = F.conv2d(padded, taps[:, :, None], groups=batch * maps)
+        blurred = F.conv2d(along_rows, taps[:, :, :, None], groups=batch * maps)
+    return blurred.view(frames.shape)
+
+
+def _weights(sigma: Float[Tensor, "b"], kernel: int) -> Float[Tensor, "b kernel"]:
+    offset = torch.arange(-(kernel // 2), kernel // 2 + 1, device=sigma.device)
+    weight = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
+    return weight / weight.sum(1, keepdim=True)
 
 
 def _blur_matrix(sigma: Float[Tensor, "b"], length: int, kernel: int) -> Float[Tensor, "b length length"]:
     """Row i holds the weights of the pixels that make pixel i."""
     reach = kernel // 2
     offset = torch.arange(-reach, reach + 1, device=sigma.device)
-    weight = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
-    weight = weight / weight.sum(1, keepdim=True)  # (b, kernel)
+    weight = _weights(sigma, kernel)
     source = torch.arange(length, device=sigma.device)[:, None] + offset
     period = max(2 * (length - 1), 1)  # mirroring at both ends repeats after this many pixels
     source = source.remainder(period)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from reelvec.core.shapes import Float, Int
 
-_LUMA = (0.2989, 0.587, 0.114)
+LUMA = (0.2989, 0.587, 0.114)
+"""weights of red, green and blue in brightness, as torchvision takes them"""
 
 
 def _each(factor: Float[Tensor, "b"]) -> Float[Tensor, "b 1 1 1 1"]:
@@ -22,7 +23,7 @@ def _each(factor: Float[Tensor, "b"]) -> Float[Tensor, "b 1 1 1 1"]:
 def luma(frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 1 t h w"]:
     """Brightness as ITU-R BT.601 weighs the colours."""
     red, green, blue = frames.split(1, 1)
-    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def adjust_brightness(frames: Float[Tensor, "b c t h w"], factor: Float[Tensor, "b"]) -> Float[Tensor, "b c t h w"]:

@@ -7,7 +7,10 @@ of float32 (torchvision rounds uint8 pictures to uint8 again; here they stay flo
 neither padding nor the rest of the picture gets into a view.
 """
 
+import cv2
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reelvec.core.batch import Clips
@@ -71,29 +74,59 @@ def centre_boxes(size: Int[Tensor, "b 2"]) -> Float[Tensor, "b 4"]:
     return box / torch.stack([width, height, width, height], 1)
 
 
-def crop(clips: Clips, box: Float[Tensor, "b 4"], flipped: Bool[Tensor, "b"], size: int) -> Float[Tensor, "b c t size size"]:
+def crop(
+    clips: Clips, box: Float[Tensor, "b 4"], flipped: Bool[Tensor, "b"], size: int, *, in_uint8: bool = False
+) -> Float[Tensor, "b c t size size"]:
     """Cut a box out of each sample (n = 1), resize it to a square of side `size`, and mirror it where `flipped`.
 
-    uint8 becomes [0, 1], other numbers keep their values. The box is relative: x0 y0 x1 y1.
+    uint8 becomes [0, 1], other numbers keep their values. The box is relative: x0 y0 x1 y1. With `in_uint8` three-channel
+    uint8 pictures are resized as such where that is faster (on a CPU), and rounded to it, as torchvision does.
     """
     frames = clips.frames[:, 0]
-    batch, channels, time, picture_height, picture_width = frames.shape
     pixel_box = box.cpu() * clips.size.cpu()[:, [1, 0, 1, 0]]  # on the CPU: it says below what to slice
-    left, top, right, bottom = pixel_box.to(frames.device).unbind(1)
-    columns = resampling_matrix(left, right, picture_width, size)
-    rows = resampling_matrix(top, bottom, picture_height, size)
-    columns = torch.where(flipped[:, None, None].to(frames.device), columns.flip(1), columns)
-    if not frames.is_floating_point():
-        columns = columns / 255
+    out = torch.empty((*frames.shape[:3], size, size), device=frames.device)
+    whole = pixel_box.round()
+    if frames.device.type == "cpu" and bool(((pixel_box - whole).abs() < _TOUCH).all()):
+        for into, picture, (x0, y0, x1, y1), mirrored in zip(out, frames, whole.int().tolist(), flipped.tolist(), strict=True):
+            _resize(picture[:, :, y0:y1, x0:x1], mirrored, in_uint8, into)
+    else:
+        _crop_by_matrices(frames, pixel_box, flipped, out)
+    return out if frames.is_floating_point() else out.mul_(1 / 255)
 
-    out = torch.empty((batch, channels, time, size, size), device=frames.device)
+
+def _resize(picture: Shaped[Tensor, "c t h w"], mirrored: bool, in_uint8: bool, out: Float[Tensor, "c t size size"]) -> None:
+    """Resize a box of whole pixels by torch's own antialiased filter: the same numbers, and on a CPU twice as fast.
+
+    It is fastest, several times, on uint8 with the colours of a pixel side by side.
+    """
+    if in_uint8 and picture.dtype == torch.uint8 and len(picture) == 3:
+        planes = picture.numpy()
+        pixels = np.stack([cv2.merge([plane[t] for plane in planes]) for t in range(planes.shape[1])])  # t h w c
+        tall = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    else:
+        tall = picture.transpose(0, 1).float()
+    with torch.autocast("cpu", enabled=False):
+        resized = F.interpolate(tall, out.shape[-2:], mode="bilinear", antialias=True)
+    out.copy_((resized.flip(-1) if mirrored else resized).transpose(0, 1))
+
+
+def _crop_by_matrices(
+    frames: Shaped[Tensor, "b c t h w"],
+    pixel_box: Float[Tensor, "b 4"],
+    flipped: Bool[Tensor, "b"],
+    out: Float[Tensor, "b c t size size"],
+) -> None:
+    """Crop many samples at once, by boxes that may cut pixels."""
+    left, top, right, bottom = pixel_box.to(frames.device).unbind(1)
+    columns = resampling_matrix(left, right, frames.shape[-1], out.shape[-1])
+    rows = resampling_matrix(top, bottom, frames.shape[-2], out.shape[-1])
+    columns = torch.where(flipped[:, None, None].to(frames.device), columns.flip(1), columns)
     starts, ends = (pixel_box[:, :2] + _TOUCH).floor(), (pixel_box[:, 2:] - _TOUCH).ceil()
     for group in sample_groups(frames):
         # what no box of the group touches is cut off before anything is computed
         x0, y0 = starts[group].amin(0).int().tolist()
         x1, y1 = ends[group].amax(0).int().tolist()
         out[group] = separable(frames[group, :, :, y0:y1, x0:x1].float(), rows[group, :, y0:y1], columns[group, :, x0:x1])
-    return out
 
 
 def resampling_matrix(

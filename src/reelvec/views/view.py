@@ -15,6 +15,7 @@ from reelvec.core.shapes import Bool, Float, Int
 from reelvec.core.spans import counted_as
 from reelvec.views.blur import gaussian_blur, kernel_side
 from reelvec.views.colour import NEUTRAL, jitter, solarise, to_grey
+from reelvec.views.colour_matrix import apply_colour_matrix, colour_matrix
 from reelvec.views.geometry import centre_boxes, crop, draw_boxes, sample_groups, scale_vectors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -48,6 +49,9 @@ class ViewConfig(Config):
     solarise: Probability = 0.0
     """probability"""
     solarise_threshold: float = 0.5
+    arithmetic: Literal["exact", "fast"] = "exact"
+    """exact: what torchvision computes on floats, step by step, colours clamped after each; fast: twice as fast on
+    a CPU: jitter and grey as one matrix of colours, clamped once, hue turned about the grey axis; pictures resized in uint8"""
     colour: Literal["after_crop", "before_crop"] = "after_crop"
     """whether colours change after the crop (CVRL, MoDist) or on the whole picture before it (the rho family)"""
     consistent: bool = True
@@ -127,7 +131,7 @@ def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
     with torch.no_grad():
         if settings.colour == "before_crop":
             clips = _recolour_pictures(clips, size, colours, settings)
-        frames = crop(clips, box, flipped, settings.size)
+        frames = crop(clips, box, flipped, settings.size, in_uint8=settings.arithmetic == "fast")
         if settings.colour == "after_crop":
             recolour(frames, colours, settings)
         shift, scale = _shift_and_scale(settings.mean, settings.std, device)
@@ -154,15 +158,28 @@ def draw_colours(settings: ViewConfig, draws: Draws) -> Colours:
 def recolour(frames: Float[Tensor, "b c t h w"], colours: Colours, settings: ViewConfig) -> None:
     """Apply jitter, grey, blur and solarise, in this order, in place; rows that drew nothing are not touched."""
     kernel = settings.blur_kernel or kernel_side(settings.size)
+    if settings.arithmetic == "fast":
+        jitter_at_once(frames, colours)
     for group in sample_groups(frames):
         some, drawn = frames[group], colours.rows(group)
-        jitter(some, drawn.factors, drawn.order)
-        if rows := drawn.grey.nonzero()[:, 0].tolist():
-            some[rows] = to_grey(some[rows])
+        if settings.arithmetic == "exact":
+            jitter(some, drawn.factors, drawn.order)
+            if rows := drawn.grey.nonzero()[:, 0].tolist():
+                some[rows] = to_grey(some[rows])
         if rows := drawn.sigma.nonzero()[:, 0].tolist():
             some[rows] = gaussian_blur(some[rows], drawn.sigma[rows].to(frames.device), kernel)
         if rows := drawn.solarised.nonzero()[:, 0].tolist():
             some[rows] = solarise(some[rows], settings.solarise_threshold)
+
+
+def jitter_at_once(frames: Float[Tensor, "b 3 t h w"], colours: Colours) -> None:
+    """Apply jitter and grey as one matrix for each sample, in place."""
+    changes = (colours.factors != torch.tensor(NEUTRAL)).any(1) | colours.grey
+    if not bool(changes.any()):
+        return
+    matrix = colour_matrix(colours.factors, colours.order, colours.grey, frames.mean((2, 3, 4)).cpu()).to(frames.device)
+    for group in sample_groups(frames):
+        apply_colour_matrix(frames[group], matrix[group])
 
 
 def _recolour_pictures(clips: Clips, size: Int[Tensor, "b 2"], colours: Colours, settings: ViewConfig) -> Clips:
