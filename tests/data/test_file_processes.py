@@ -43,13 +43,14 @@ def test_every_task_gets_its_answer(work):
 def test_a_task_that_kills_its_process_is_named_and_the_rest_goes_on(work):
     answers = dict(in_processes(work, ["a", "crash", "b", "crash", "c"], 1))
     assert isinstance(answers["crash"], Lost)
+    assert answers["crash"].exit_code == -11
     assert "exit code -11" in answers["crash"].reason
     assert [answers[task][0] for task in "abc"] == ["A", "B", "C"]
 
 
 def test_silence_is_given_up_and_long_work_is_not(work, monkeypatch):
     began = time.monotonic()
-    answers = dict(in_processes(work, ["hang", "long", "a"], 3, patience_seconds=2.5))
+    answers = dict(in_processes(work, ["hang", "long", "a"], 3, patience=lambda task: 2.5))
     assert answers["hang"] == Lost("nothing came of it for 2.5 s")
     assert (answers["long"][0], answers["a"][0]) == ("LONG", "A")
     assert 2.5 < time.monotonic() - began < 30

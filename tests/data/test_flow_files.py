@@ -24,7 +24,7 @@ def video(tmp_path_factory, make_video) -> VideoRow:
         folder / "a.mp4", frames=31, size=(96, 72), b_frames=2, picture=lambda n: np.roll(ground, (n, 2 * n), (0, 1))
     )
     settings = PrepareSettings(short_side=48, gop=6)
-    prepare_video(index([source], workers=0).table.to_pylist()[0], str(folder / "out" / "a.mp4"), settings)
+    prepare_video(index([source], workers=0).probed(0), str(folder / "out" / "a.mp4"), settings)
     return index([folder / "out" / "a.mp4"], workers=0).row(0)
 
 

@@ -142,6 +142,41 @@ def test_an_index_of_another_version_is_refused_and_made_anew(folder, tmp_path):
     assert Index.load(out).table.schema.equals(SCHEMA)
 
 
+def in_lists(made: Index) -> pa.Table:
+    """The table with every number in lists, as it was kept before steps were."""
+    lists = {"pts": pa.list_(pa.int64()), "key_frames": pa.list_(pa.int32())}
+    table = made.table
+    for name, kind in lists.items():
+        numbers = [getattr(made.row(i), name) for i in range(len(made))]
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(numbers, kind))
+    return table
+
+
+def test_an_index_of_earlier_is_read_and_used(folder, tmp_path, make_video, probed):
+    make_video(folder / "odd.mkv", frames=20, rate=25, variable_rate=[1, 2, 5, 3])
+    out = tmp_path / "i.parquet"
+    made = index(folder)
+    probed.clear()
+    pq.write_table(in_lists(made), out)
+    assert Index.load(out).table.equals(made.table)
+    assert Index.load(out).table.schema.equals(SCHEMA, check_metadata=True)
+    assert index(folder, out).table.equals(made.table)
+    assert probed == []
+    assert pq.read_table(out).schema.equals(SCHEMA)
+
+
+def test_a_row_gives_what_was_probed(folder, make_video):
+    make_video(folder / "odd.mkv", frames=20, rate=25, b_frames=2, variable_rate=[1, 2, 5, 3])
+    make_video(folder / "one.mp4", frames=1)
+    made = index(folder)
+    for i in range(len(made)):
+        row, probed = made.row(i), probing.probe(made.row(i).path)
+        assert (row.pts.dtype, row.key_frames.dtype) == (np.int64, np.int32)
+        assert row.pts.tolist() == list(probed["pts"])
+        assert row.key_frames.tolist() == list(probed["key_frames"])
+        assert made.probed(i) == probed | {name: [int(x) for x in probed[name]] for name in ("pts", "key_frames")}
+
+
 @pytest.fixture
 def probed(monkeypatch) -> list[str]:
     """Names of the files that are really probed, in this process."""
@@ -236,23 +271,17 @@ def test_processes_give_the_same_rows(folder):
 )
 def test_a_file_that_kills_or_holds_its_process_costs_that_file(folder, monkeypatch, tmp_path, act, reason):
     # a module of its own, which a new process imports in no time
-    (tmp_path / "odd_server.py").write_text(
+    (tmp_path / "odd_probe.py").write_text(
         "import os, signal\nfrom reelvec.data.probe import empty_row\n"
-        "def serve(connection):\n    while True:\n        path = connection.recv()\n"
-        f"        if path.endswith('b.mp4'):\n            {act}\n"
-        "        connection.send(empty_row(path) | {'status': 'ok'})\n"
+        "def work(path, alive):\n"
+        f"    if path.endswith('b.mp4'):\n        {act}\n"
+        "    return empty_row(path) | {'status': 'ok'}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "odd_server", raising=False)
-    monkeypatch.setattr(probing, "serve", import_module("odd_server").serve)
-    begin = probing._Worker.begin
-
-    def impatient(worker, path):
-        begin(worker, path)
-        if path.endswith("b.mp4") and "pause" in act:
-            worker.deadline = 0.0
-
-    monkeypatch.setattr(probing._Worker, "begin", impatient)
+    monkeypatch.delitem(sys.modules, "odd_probe", raising=False)
+    monkeypatch.setattr(probing, "probe_watched", import_module("odd_probe").work)
+    if "pause" in act:
+        monkeypatch.setattr(probing, "_patience", lambda path: 0.0 if path.endswith("b.mp4") else 60.0)
     made = index(folder, workers=2)
     assert [(Path(path).name, status) for path, status, _ in made.bad()] == [("b.mp4", "broken")]
     assert reason in made.bad()[0][2]

@@ -1,15 +1,16 @@
 """The loader with readers that misbehave, and with real files."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -285,16 +286,25 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TestHandedOver:
-    def test_the_index_lies_once_in_shared_memory(self):
+    def test_the_index_is_mapped_from_one_file(self):
         index = PretendIndex(5000)
         plan = TrainingPlan(index, NEEDS, 0)
         handed_over = _HandedOver.of(BatchReader(index, NEEDS, plan, OddReader(), 0))
-        assert handed_over.memory.is_shared()
         opened = handed_over.open()
         assert opened.plan.index is opened.index
         assert opened.index.table.equals(index.table)
-        assert np.shares_memory(opened.plan.rows, handed_over.memory.numpy())
+        assert opened.plan.rows.tolist() == plan.rows.tolist()
+        assert not opened.plan.rows.flags.owndata
+        assert not opened.plan.rows.flags.writeable
         assert len(handed_over.pickled) < 5000
+
+    def test_without_room_for_it_there_is_one_message(self, monkeypatch):
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+        with pytest.raises(ReelvecError, match="TMPDIR"):
+            _HandedOver.of(BatchReader(PretendIndex(5), NEEDS, TrainingPlan(PretendIndex(5), NEEDS, 0), OddReader(), 0))
 
     def test_says_whether_the_script_itself_is_needed(self):
         index = PretendIndex(5)

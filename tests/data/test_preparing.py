@@ -32,7 +32,7 @@ SMALL = PrepareSettings(short_side=32, gop=6)
 
 def plain_row(path: Path) -> Row:
     """A row as it comes out of an index."""
-    return index([path], workers=0).table.to_pylist()[0]
+    return index([path], workers=0).probed(0)
 
 
 def prepare(path: Path, target: Path, chosen: PrepareSettings = SMALL) -> tuple[VideoRow, VideoRow, str]:

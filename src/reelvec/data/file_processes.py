@@ -25,13 +25,19 @@ class Lost:
     """What comes in place of an answer where the process is gone."""
 
     reason: str
+    exit_code: int | None = None
+    """of a process that died; None of one that was given up"""
 
 
 def in_processes(
-    work: Callable[[Any, Alive], Any], tasks: Iterable[Any], processes: int, patience_seconds: float = PATIENCE_SECONDS
+    work: Callable[[Any, Alive], Any],
+    tasks: Iterable[Any],
+    processes: int,
+    patience: Callable[[Any], float] = lambda task: PATIENCE_SECONDS,
 ) -> Generator[tuple[Any, Any], None, None]:
     """Yield (task, answer) as they come; the answer is a `Lost` where the process died or was given up.
 
+    `patience` says for how many seconds nothing may be heard of a task.
     `work` is called in the processes with a task and `alive`, and should itself turn what goes wrong into an answer. It
     stands in a module that a new process can import; tasks and answers are pickled.
     """
@@ -44,7 +50,7 @@ def in_processes(
         if task is not None:
             worker = worker or _Worker.start(work)
             busy[worker.connection] = worker
-            worker.begin(task)
+            worker.begin(task, patience(task))
         elif worker:
             worker.stop()
 
@@ -52,22 +58,23 @@ def in_processes(
         for _ in range(processes):
             employ(None)
         while busy:
-            oldest = min(worker.heard for worker in busy.values())
-            ready = wait(list(busy), timeout=max(oldest + patience_seconds - time.monotonic(), 0))
-            silent = [c for c, w in busy.items() if w.heard + patience_seconds <= time.monotonic() and c not in ready]
+            nearest = min(worker.deadline for worker in busy.values())
+            ready = wait(list(busy), timeout=max(nearest - time.monotonic(), 0))
+            silent = [c for c, worker in busy.items() if worker.deadline <= time.monotonic() and c not in ready]
             for connection in [c for c in busy if c in ready] + silent:
                 worker = busy[connection]
                 try:
                     if connection in silent:
                         worker.stop()
-                        answer: Any = Lost(f"nothing came of it for {patience_seconds:g} s")
+                        answer: Any = Lost(f"nothing came of it for {worker.patience_seconds:g} s")
                     else:
                         finished, answer = connection.recv()
                         worker.heard = time.monotonic()
                         if not finished:
                             continue
                 except (EOFError, ConnectionError):
-                    answer = Lost(f"the process that worked at it died (exit code {worker.stop()})")
+                    exit_code = worker.stop()
+                    answer = Lost(f"the process that worked at it died (exit code {exit_code})", exit_code)
                 del busy[connection]
                 task = worker.task
                 employ(worker if worker.process.is_alive() else None)
@@ -84,8 +91,13 @@ class _Worker:
     process: Any
     connection: Connection
     task: Any = None
+    patience_seconds: float = PATIENCE_SECONDS
     heard: float = field(default_factory=time.monotonic)
     """when it last said anything"""
+
+    @property
+    def deadline(self) -> float:
+        return self.heard + self.patience_seconds
 
     @classmethod
     def start(cls, work: Callable[[Any, Alive], Any]) -> "_Worker":
@@ -99,8 +111,8 @@ class _Worker:
         theirs.close()  # so that its death is seen at this end
         return cls(process, ours)
 
-    def begin(self, task: Any) -> None:
-        self.task, self.heard = task, time.monotonic()
+    def begin(self, task: Any, patience_seconds: float) -> None:
+        self.task, self.patience_seconds, self.heard = task, patience_seconds, time.monotonic()
         with suppress(ConnectionError):  # it died: that is seen at the next look
             self.connection.send(task)
 

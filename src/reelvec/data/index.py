@@ -1,11 +1,17 @@
-"""The index: one row a file, in a Parquet file; made once, read by everything that decodes."""
+"""The index: one row a file, in a Parquet file; made once, read by everything that decodes.
+
+Times of frames and numbers of key frames are kept by their steps (`data.steps`): a file of an even rate takes as much room
+as a picture, and an index of a million videos opens in a moment.
+"""
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +22,9 @@ import pyarrow.parquet as pq
 
 from reelvec.core import ReelvecError, write_whole
 from reelvec.data.probe import PROBE_VERSION, Row
-from reelvec.data.probing import probe_all
+from reelvec.data.probing import finished_rows, is_unchanged, probe_files
 from reelvec.data.sources import Source, list_files
+from reelvec.data.steps import from_steps, steps_type, to_steps
 
 OnProgress = Callable[[int, int, str], None]
 """called with (files done, files in all, path of the file just done)"""
@@ -36,8 +43,8 @@ SCHEMA = pa.schema(
         ("rotation_degrees", pa.int32()),
         ("time_base_num", pa.int64()),
         ("time_base_den", pa.int64()),
-        ("pts", pa.list_(pa.int64())),
-        ("key_frames", pa.list_(pa.int32())),
+        ("pts", steps_type(pa.int64())),
+        ("key_frames", steps_type(pa.int32())),
         ("frames", pa.int64()),
         ("duration_seconds", pa.float64()),
         ("frames_per_second", pa.float64()),
@@ -98,31 +105,35 @@ class VideoRow:
         return (self.pts - self.pts[:1]) * float(self.time_base)
 
 
-_PLAIN = [name for name in VideoRow.__dataclass_fields__ if name in SCHEMA.names and name not in ("pts", "key_frames")]
+_IN_STEPS = {"pts": np.int64, "key_frames": np.int32}
+_PLAIN_CELLS = [name for name in VideoRow.__dataclass_fields__ if name in SCHEMA.names and name not in (*_IN_STEPS, "time_base")]
+_PLAIN_CELLS += ["time_base_num", "time_base_den"]
 
 
 class Index:
     """The rows of many files, kept as one Arrow table: a row becomes Python objects when it is asked for."""
 
     def __init__(self, table: pa.Table) -> None:
-        self.table = table.combine_chunks()
+        """`table` has the columns of `SCHEMA`; lists of all numbers, as earlier indexes have them, are put in their place."""
+        self.table = _without_lists(table).combine_chunks()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Index":
         """Read an index file; ReelvecError when it is absent, unreadable or of another version."""
         asked, again = f"read the index {path}", "make it with: reelvec index VIDEOS"
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:
+                found = cls(file.read())
         except FileNotFoundError as error:
             raise ReelvecError(asked, "no such file", again) from error
         except (OSError, pa.ArrowException) as error:
             raise ReelvecError(asked, f"it cannot be read: {str(error).splitlines()[0]}", again) from error
-        if not table.schema.equals(SCHEMA):
+        if not found.table.schema.equals(SCHEMA):
             raise ReelvecError(asked, "a Parquet file, but no index", again)
-        version = (table.schema.metadata or {}).get(b"reelvec_index", b"none").decode()
+        version = (found.table.schema.metadata or {}).get(b"reelvec_index", b"none").decode()
         if version != str(PROBE_VERSION):
             raise ReelvecError(asked, f"an index of version {version}; this is version {PROBE_VERSION}", again)
-        return cls(table)
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index as Parquet, whole or not at all."""
@@ -131,18 +142,35 @@ class Index:
     def __len__(self) -> int:
         return self.table.num_rows
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_columns"}
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.ChunkedArray]:
+        """The columns by name: asking the table for one takes longer than to read a cell."""
+        return dict(zip(self.table.column_names, self.table.columns, strict=True))
+
     def row(self, i: int) -> VideoRow:
         """Return row i."""
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of an index of {len(self)} files")
-        cell = {name: self.table.column(name)[i].as_py() for name in [*_PLAIN, "time_base_num", "time_base_den"]}
+        cell = {name: self._columns[name][i].as_py() for name in _PLAIN_CELLS}
         return VideoRow(
             row=i,
             time_base=Fraction(cell.pop("time_base_num"), cell.pop("time_base_den")),
-            pts=self.table.column("pts")[i].values.to_numpy(),
-            key_frames=self.table.column("key_frames")[i].values.to_numpy(),
+            pts=self._numbers("pts", i),
+            key_frames=self._numbers("key_frames", i),
             **cell,
         )
+
+    def probed(self, i: int) -> Row:
+        """Return row i as `probe` gave it, with all columns."""
+        row: Row = self.table.slice(i, 1).to_pylist()[0]
+        return row | {name: self._numbers(name, i).tolist() for name in _IN_STEPS}
+
+    def _numbers(self, column: str, i: int) -> np.ndarray:
+        cell = self._columns[column][i]
+        return from_steps(cell["first"].as_py(), cell["steps"].values.to_numpy(), cell["count"].as_py())
 
     def usable(self) -> np.ndarray:
         """int64: numbers of the rows with status ok."""
@@ -156,22 +184,23 @@ class Index:
     def summary(self) -> dict[str, Any]:
         """Count what is there: files by status and codec, frames, hours, sizes, what they offer."""
         good = self.table.filter(pc.equal(self.table.column("status"), "ok"))
+        statuses = Counter(self.table.column("status").to_pylist())
 
-        def column(name: str) -> list[Any]:
-            return good.column(name).to_pylist()
+        def column(name: str) -> np.ndarray:
+            return good.column(name).to_numpy()
 
         return {
             "files": len(self),
-            **{status: self.table.column("status").to_pylist().count(status) for status in ("ok", "broken", "not_video")},
-            "remarks": sum(reason != "" for reason in column("reason")),
-            "frames": sum(column("frames")),
-            "hours": sum(column("duration_seconds")) / 3600,
-            "gigabytes": sum(column("size_bytes")) / 1e9,
-            "codecs": dict(Counter(column("codec")).most_common()),
-            "variable_rate": sum(column("variable_rate")),
-            "rotated": sum(degrees != 0 for degrees in column("rotation_degrees")),
-            "with_audio": sum(column("has_audio")),
-            "with_motion_vectors": sum(column("has_motion_vectors")),
+            **{status: statuses[status] for status in ("ok", "broken", "not_video")},
+            "remarks": int((column("reason") != "").sum()),
+            "frames": int(column("frames").sum()),
+            "hours": float(column("duration_seconds").sum()) / 3600,
+            "gigabytes": int(column("size_bytes").sum()) / 1e9,
+            "codecs": dict(Counter(column("codec").tolist()).most_common()),
+            "variable_rate": int(column("variable_rate").sum()),
+            "rotated": int((column("rotation_degrees") != 0).sum()),
+            "with_audio": int(column("has_audio").sum()),
+            "with_motion_vectors": int(column("has_motion_vectors").sum()),
         }
 
 
@@ -199,9 +228,8 @@ def index(
     """
     if isinstance(source, str | os.PathLike) and os.fspath(source).endswith(".parquet"):
         return Index.load(source)
-    known = _rows_of(Path(out)) if out is not None else {}
-    rows = _probe(list_files(source), known, out, workers, on_progress)
-    made = Index(pa.Table.from_pylist(rows, schema=SCHEMA))
+    known = _rows_of(Path(out)) if out is not None else SCHEMA.empty_table()
+    made = Index(_gather(list_files(source), known, out, workers, on_progress)[0])
     if out is not None:
         made.save(out)
         _sidecar(out).unlink(missing_ok=True)
@@ -224,25 +252,68 @@ def index_within(
     Raises:
         ReelvecError: the file is no index, or one of another version; not one video is usable; the source is absent.
     """
-    known = {row["path"]: row for row in Index.load(file).table.to_pylist()} if os.path.exists(file) else {}
-    rows = _probe(list_files(source), known, file, workers, on_progress)
-    if any(row is not known.get(row["path"]) for row in rows):
-        all_rows = known | {row["path"]: row for row in rows}
-        Index(pa.Table.from_pylist([all_rows[path] for path in sorted(all_rows)], schema=SCHEMA)).save(file)
+    known = Index.load(file).table if os.path.exists(file) else SCHEMA.empty_table()
+    rows, are_new = _gather(list_files(source), known, file, workers, on_progress)
+    if are_new:
+        others = known.filter(pc.invert(pc.is_in(known.column("path"), rows.column("path"))))
+        Index(pa.concat_tables([others, rows]).sort_by("path")).save(file)
     _sidecar(file).unlink(missing_ok=True)
-    made = Index(pa.Table.from_pylist(rows, schema=SCHEMA))
+    made = Index(rows)
     _refuse_without_video(made, "index a list of videos")
     return made
 
 
-def _probe(
+def _gather(
     paths: list[str],
-    known: dict[str, Row],
+    known: pa.Table,
     out: str | os.PathLike[str] | None,
     workers: int | None,
     on_progress: OnProgress | None,
-) -> list[Row]:
-    return probe_all(paths, known, _sidecar(out) if out is not None else None, workers, on_progress)
+) -> tuple[pa.Table, bool]:
+    """Return a row for each path, in their order; and whether any of them is not from `known`.
+
+    A row in `known`, or kept beside `out` by an earlier call, stands for a file that has not changed. The rest is probed.
+    """
+    sidecar = _sidecar(out) if out is not None else None
+    there = pa.concat_tables([known, _as_table(finished_rows(sidecar) if sidecar else ())])
+    places = {path: i for i, path in enumerate(there.column("path").to_pylist())}  # of a path's rows, the last
+    sizes, times = (there.column(name).to_pylist() for name in ("size_bytes", "modified_ns"))
+    found = {path: places[path] for path in paths if path in places}
+    found = {path: i for path, i in found.items() if is_unchanged(path, sizes[i], times[i])}
+    if on_progress and found:
+        on_progress(len(found), len(paths), next(reversed(found)))
+
+    def probed() -> Iterator[Row]:
+        todo = [path for path in paths if path not in found]
+        with closing(probe_files(todo, sidecar, workers)) as rows:
+            for number, (path, row) in enumerate(rows, start=len(there)):
+                found[path] = number
+                if on_progress:
+                    on_progress(len(found), len(paths), row["path"])
+                yield row
+
+    everything = pa.concat_tables([there, _as_table(probed())]).combine_chunks()
+    return everything.take([found[path] for path in paths]), any(i >= len(known) for i in found.values())
+
+
+def _as_table(rows: Iterable[Row]) -> pa.Table:
+    """Put rows into a table piece by piece: as Python objects they take many times the room."""
+    rows, pieces = iter(rows), [SCHEMA.empty_table()]
+    while some := list(islice(rows, 1000)):
+        in_steps = [row | {name: to_steps(np.asarray(row[name], kind)) for name, kind in _IN_STEPS.items()} for row in some]
+        pieces.append(pa.Table.from_pylist(in_steps, schema=SCHEMA))
+    return pa.concat_tables(pieces)
+
+
+def _without_lists(table: pa.Table) -> pa.Table:
+    """Put steps in the place of lists of all numbers."""
+    for name in _IN_STEPS:
+        kept = SCHEMA.field(name).type
+        place = table.schema.get_field_index(name)
+        if place >= 0 and table.schema.types[place] == kept.field("steps").type:
+            cells = [to_steps(cell.values.to_numpy()) for cell in table.column(place)]
+            table = table.set_column(place, name, pa.array(cells, kept))
+    return table
 
 
 def _sidecar(out: str | os.PathLike[str]) -> Path:
@@ -263,9 +334,9 @@ def _refuse_without_video(made: Index, asked: str) -> None:
     )
 
 
-def _rows_of(out: Path) -> dict[str, Row]:
-    """Rows of an earlier index, by path; none if there is no readable one of this version."""
+def _rows_of(out: Path) -> pa.Table:
+    """Rows of an earlier index; none if there is no readable one of this version."""
     try:
-        return {row["path"]: row for row in Index.load(out).table.to_pylist()}
+        return Index.load(out).table
     except ReelvecError:
-        return {}
+        return SCHEMA.empty_table()

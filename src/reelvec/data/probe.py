@@ -7,18 +7,16 @@ the whole file is decoded, and what then comes out is the truth.
 
 import hashlib
 import os
-import signal
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from multiprocessing.connection import Connection
 from typing import Any
 
 import av
 import numpy as np
 
+from reelvec.data.file_processes import Alive
 from reelvec.data.video_file import NoVideoError, open_video, packets_from_key
 
 PROBE_VERSION = 1
@@ -66,15 +64,12 @@ def probe(path: str) -> Row:
         return row | {"status": "broken", "reason": f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"}
 
 
-def serve(connection: Connection) -> None:
-    """Probe paths as they come over a connection, until it closes: the body of a worker process.
+def probe_watched(path: str, alive: Alive) -> Row:
+    """Probe a file for `file_processes.in_processes`: how long it may take follows from its size, whatever signs it gives.
 
-    It stands in this module because this module imports no torch: a worker is there in a fraction of a second.
+    It stands in this module because this module imports no torch: a process is there in a fraction of a second.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends its workers
-    with suppress(EOFError, ConnectionError):  # the parent is done, or was killed
-        while True:
-            connection.send(probe(connection.recv()))
+    return probe(path)
 
 
 def content_hash(path: str) -> str:

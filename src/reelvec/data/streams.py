@@ -76,8 +76,8 @@ def check_needs(index: Index, needs: Needs) -> None:
         f"take {asked} from the codec's motion vectors",
         f"{codecs.total()} of {len(usable)} files have none ({listed}); H.264 and MPEG-4 files have them, "
         "unless every frame is a key frame",
-        'let OpenCV compute the motion (stream flow or flow_edges with source "dis"), or re-encode the files to H.264 '
-        "without B frames and with one reference (x264: bf=0, refs=1)",
+        'let OpenCV compute the motion (stream flow or flow_edges with source "dis"), or run `reelvec prepare`, which makes '
+        "H.264 files with clean vectors",
     )
 
 

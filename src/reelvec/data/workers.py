@@ -1,12 +1,15 @@
 """Processes that read batches, and the watch over them: a file on which one hangs or dies is named and left out.
 
 The processes come from a fork server, never from a fork of this process: decoders hold threads and locks that a fork copies
-half. Each opens its files itself. What the reader holds (the index above all) is handed over once, in shared memory.
+half. Each opens its files itself. What the reader holds (the index above all) is handed over once, in a file that all of them
+map into their memory.
 """
 
+import mmap
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import time
 import traceback
@@ -16,12 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
-from typing import Any
+from multiprocessing.reduction import DupFd
+from typing import Any, BinaryIO
 
 import cv2
-import numpy as np
 import torch
-from torch import Tensor
 from torch.multiprocessing import get_context  # torch's, so that tensors travel in shared memory
 
 from reelvec.core import ReelvecError
@@ -187,34 +189,60 @@ def _in_words(exit_code: int | None) -> str:
     return f"{name}, most often too little memory" if name in ("SIGKILL", "SIGBUS") else name
 
 
+class _SharedFile:
+    """A file without a name, to be mapped by many processes: in memory once for all, and gone with the last of them.
+
+    Not in /dev/shm, of which a container has 64 MB by default. Pickled only for a process that is being started.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def map(self) -> memoryview:
+        """Return its bytes, to be read."""
+        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def __getstate__(self) -> Any:
+        return DupFd(self._file.fileno())
+
+    def __setstate__(self, descriptor: Any) -> None:
+        self._file = os.fdopen(descriptor.detach(), "rb")
+
+
 @dataclass(frozen=True)
 class _HandedOver:
-    """A reader of batches on its way to the workers; its large arrays lie once in shared memory for all of them."""
+    """A reader of batches on its way to the workers; its large arrays lie in one file for all of them."""
 
     pickled: bytes
     places: list[tuple[int, int]]
-    """begin and end of each array in `memory`"""
-    memory: Tensor
-    """uint8 (bytes)"""
+    """begin and end of each array in `file`"""
+    file: _SharedFile
 
     @classmethod
     def of(cls, batches: BatchReader) -> "_HandedOver":
-        """Pickle it, with the arrays aside (pickle protocol 5)."""
+        """Pickle it, with the arrays aside (pickle protocol 5); ReelvecError where there is no room for them."""
         arrays: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(batches, protocol=5, buffer_callback=arrays.append)
         places, end = [], 0
-        for array in arrays:
-            begin = -(-end // 64) * 64  # Arrow asks for aligned buffers
-            end = begin + array.raw().nbytes
-            places.append((begin, end))
-        memory = torch.empty(max(end, 1), dtype=torch.uint8).share_memory_()
-        for (begin, end), array in zip(places, arrays, strict=True):
-            memory.numpy()[begin:end] = np.frombuffer(array.raw(), np.uint8)
-        return cls(pickled, places, memory)
+        try:
+            file: Any = tempfile.TemporaryFile()  # noqa: SIM115  closed with the last process that holds it
+            for array in arrays:
+                end += file.write(bytes(-end % 64))  # Arrow asks for aligned buffers
+                places.append((end, end + array.raw().nbytes))
+                end += file.write(array.raw())
+            file.write(b"\0")  # what is empty cannot be mapped
+            file.flush()
+        except OSError as error:
+            raise ReelvecError(
+                f"hand an index of {sum(array.raw().nbytes for array in arrays) / 1e6:.3g} MB to worker processes",
+                f"the system says of the folder for temporary files: {error.strerror or error}",
+                "free some space, set TMPDIR to another folder, or workers=0",
+            ) from error
+        return cls(pickled, places, _SharedFile(file))
 
     def open(self) -> BatchReader:
         """Put it together again, without a copy of the arrays."""
-        memory = self.memory.numpy().data.toreadonly()
+        memory = self.file.map()
         return pickle.loads(self.pickled, buffers=[memory[begin:end] for begin, end in self.places])
 
     def names_main(self) -> bool:

@@ -189,8 +189,7 @@ class _Plan:
     def tasks(self) -> Iterator[Task]:
         """Give the tasks of all that is missing; the times of frames are fetched for one file at a time."""
         for wanted in self.todo:
-            row = self.sources.table.slice(wanted.row, 1).to_pylist()[0]
-            yield Task(row, wanted.target, self.settings, wanted.has_video, self.edges)
+            yield Task(self.sources.probed(wanted.row), wanted.target, self.settings, wanted.has_video, self.edges)
 
     def note(self, task: Task, outcome: Outcome) -> None:
         """Record what came of a task."""
