@@ -272,3 +272,14 @@ def test_memory_picks_a_chunk_and_the_run_keeps_it(shapes, tmp_path):
     with pytest.raises(ReelvecError, match="smaller encoder"):
         pretrain(shapes, "rho_simclr", settings=["batch=16"], out=tmp_path / "none", memory="2MB")
     assert not (tmp_path / "none").exists()
+
+
+def test_compile_reaches_the_encoders_and_keeps_the_names(shapes, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    plain, fast = (
+        pretrain(shapes, "rho_moco", settings=[*SMALL, "steps=1", f"compile={choice}"], out=tmp_path / choice)["run"]
+        for choice in ("false", "true")
+    )
+    assert len(compiled) == 2  # the encoder and its slow copy
+    assert_equal_weights(final_weights(plain, 1), final_weights(fast, 1))

@@ -13,10 +13,10 @@ from torch import Tensor
 from reelvec.core import Batch, Clips, Encoder, EncoderCard, Needs, ReelvecError, Stream
 from reelvec.core.shapes import Bool, Float
 from reelvec.data.clips import even_starts
-from reelvec.data.index import Index
+from reelvec.data.index import Index, VideoRow
 from reelvec.data.loader import ClipLoader
 from reelvec.data.plans import Request
-from reelvec.data.streams import span_seconds
+from reelvec.data.streams import delivered_size, span_seconds
 from reelvec.views import centre_view, normalise
 
 MOST_CLIPS = 10
@@ -24,6 +24,10 @@ MOST_CLIPS = 10
 
 _CLIPS_AT_ONCE = 16
 """clips in one forward pass: constant, so that memory depends on neither videos nor their number"""
+
+_CLIPS_OF_JOB, _SECONDS_OF_JOB, _BYTES_OF_JOB = 256, 30.0, 1 << 27
+"""spans of a video that follow one another are read at once up to these: what they share is then decoded once. More would
+hold too much in memory, and for longer than a loader waits"""
 
 _VECTOR_CELL = 8
 """pixels of the picture to one motion vector, as `Stream.MOTION_VECTORS` says"""
@@ -120,7 +124,8 @@ def extract(
 ) -> Extracted:
     """Read every piece with every reader; a vector is the mean over the clips of its piece.
 
-    Readers that look at the same times share one decoding of the files. A file that cannot be read is left out and named.
+    Readers that look at the same times share one decoding of the files, and so do pieces of one video that overlap, as far as
+    half a minute goes: give them in the order of their times. A file that cannot be read is left out and named.
     Raises ReelvecError when a reader's vectors are not finite.
     """
     vectors: dict[str, np.ndarray] = {}
@@ -141,9 +146,9 @@ def extract(
                     continue
                 where = torch.tensor(read)
                 counts.index_add_(0, where, torch.ones(len(read), dtype=torch.float64))
-                for name, part in _vectors_of(batch.to(device), members):
-                    total = sums.setdefault(name, torch.zeros(len(pieces), part.shape[1], dtype=torch.float64))
-                    total.index_add_(0, where, part.double().cpu())
+                for name, part, features in _vectors_of(batch.to(device), members):
+                    total = sums.setdefault(name, torch.zeros(len(pieces), features.shape[1], dtype=torch.float64))
+                    total.index_add_(0, where[part], features.double().cpu())
                 if on_progress:
                     done = int((counts > 0).sum()) + number * len(pieces)
                     on_progress(done, len(groups) * len(pieces), index.row(int(batch.rows[-1])).path)
@@ -176,24 +181,35 @@ def _twice(readers: Sequence[Reader], stream: Stream) -> bool:
 
 
 def _cut(index: Index, pieces: Sequence[Piece], needs: Needs, clips: int | None) -> list[_Job]:
-    """Turn pieces into jobs of one file each, in order, of at most `_CLIPS_AT_ONCE` clips where a piece allows it."""
+    """Turn pieces into jobs of one file each, in order; pieces of a video share a job as long as it is small enough.
+
+    A job is one pass over its part of a file. The next one begins with frames of the last again where windows overlap, and
+    with all of them from the key frame before.
+    """
     jobs: list[_Job] = []
-    row, span = None, 0.0
+    row, span, most = None, 0.0, 0
     for number, piece in enumerate(pieces):
         if row is None or row.row != piece.row:
             row = index.row(piece.row)
-            span = span_seconds(needs, row)
+            span, most = span_seconds(needs, row), _most_clips(needs, row)
         seconds = piece.end_seconds - piece.start_seconds
         starts = piece.start_seconds + even_starts(clips_of(seconds, span, clips), seconds, span)
         added = tuple(float(start) for start in starts)
-        last = jobs[-1] if jobs else None
-        if last and last.row == piece.row and len(last.pieces) + len(added) <= _CLIPS_AT_ONCE:
-            jobs.pop()
-            added, numbers = last.start_seconds + added, last.pieces + (number,) * len(added)
+        last = jobs[-1] if jobs and jobs[-1].row == piece.row else None
+        together = last.start_seconds + added if last else added
+        is_short = max(together) - min(together) + span <= _SECONDS_OF_JOB
+        if last and len(together) <= (most if is_short else min(most, _CLIPS_AT_ONCE)):
+            jobs[-1] = _Job(piece.row, together, last.pieces + (number,) * len(added))
         else:
-            numbers = (number,) * len(added)
-        jobs.append(_Job(piece.row, added, numbers))
+            jobs.append(_Job(piece.row, added, (number,) * len(added)))
     return jobs
+
+
+def _most_clips(needs: Needs, row: VideoRow) -> int:
+    """Return how many clips of a video a job may hold; a piece with more is a job of its own."""
+    height, width = delivered_size(row, needs)
+    clip = sum(4 * need.frames * height * width for need in needs.streams)  # 4 bytes to the pixel are the most
+    return max(_CLIPS_AT_ONCE, min(_CLIPS_OF_JOB, _BYTES_OF_JOB // clip))
 
 
 def _batches(jobs: Sequence[_Job]) -> Iterator[list[int]]:
@@ -207,19 +223,24 @@ def _batches(jobs: Sequence[_Job]) -> Iterator[list[int]]:
     yield from waiting.values()
 
 
-def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, vectors (b*n d)) of all clips of a batch, video by video."""
-    seen: dict[tuple[Stream, int], Tensor] = {}  # many readers look at the same pictures
-    for reader in readers:
-        stream = reader.needs.streams[0].stream
-        if (stream, reader.size) not in seen:
-            clips = batch.streams[stream]
-            many = clips.frames.shape[1]
-            single = Clips(clips.frames.flatten(0, 1)[:, None], clips.size.repeat_interleave(many, 0))
-            has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
-            cell = _VECTOR_CELL if stream is Stream.MOTION_VECTORS else 1
-            seen[stream, reader.size] = centre_view(single, reader.size, vectors=has_vectors, cell=cell)
-        yield reader.name, reader.vectors(seen[stream, reader.size])
+def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, slice, Tensor]]:
+    """Yield (name, which clips, vectors (k d)) of all clips of a batch, video by video, `_CLIPS_AT_ONCE` at a time."""
+    clips = {
+        stream: Clips(of_videos.frames.flatten(0, 1)[:, None], of_videos.size.repeat_interleave(of_videos.frames.shape[1], 0))
+        for stream, of_videos in batch.streams.items()
+    }
+    many = len(next(iter(clips.values())).frames)
+    for first in range(0, many, _CLIPS_AT_ONCE):
+        part = slice(first, min(first + _CLIPS_AT_ONCE, many))
+        seen: dict[tuple[Stream, int], Tensor] = {}  # many readers look at the same pictures
+        for reader in readers:
+            stream = reader.needs.streams[0].stream
+            if (stream, reader.size) not in seen:
+                some = Clips(clips[stream].frames[part], clips[stream].size[part])
+                has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
+                cell = _VECTOR_CELL if stream is Stream.MOTION_VECTORS else 1
+                seen[stream, reader.size] = centre_view(some, reader.size, vectors=has_vectors, cell=cell)
+            yield reader.name, part, reader.vectors(seen[stream, reader.size])
 
 
 def _refuse_non_finite(vectors: dict[str, np.ndarray]) -> None:

@@ -109,6 +109,8 @@ def train(
     for module in method.modules():
         if isinstance(module, Encoder):
             module.chunk = config.chunk
+            if config.compile:
+                module.body.compile()
     if world > 1 and config.sync_batch_norm:
         sync_batch_norms(method)
     optimiser = build_optimiser(method, config.optimiser)

@@ -52,9 +52,16 @@ def build_optimiser(module: nn.Module, config: OptimiserConfig) -> Optimizer:
     if plain:
         groups.append({"params": plain, "weight_decay": 0.0})
     if config.name == "sgd":
-        return SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, nesterov=config.nesterov)
+        return SGD(
+            groups,
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.nesterov,
+            fused=True,
+        )
     if config.name == "adamw":
-        return AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+        return AdamW(groups, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
     if plain:
         groups[1]["adapt"] = False
     return Lars(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, trust=config.trust)

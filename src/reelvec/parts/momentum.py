@@ -21,5 +21,8 @@ def move(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
     Buffers stay: the slow network gathers its own batch statistics while it reads clips. Momentum 0 copies exactly,
     momentum 1 changes nothing.
     """
-    for weight, target in zip(slow.parameters(), fast.parameters(), strict=True):
-        weight.lerp_(target, 1 - momentum)
+    weights, targets = list(slow.parameters()), list(fast.parameters())
+    if len(weights) != len(targets):
+        raise ValueError(f"a slow network of {len(weights)} weights cannot follow one of {len(targets)}")
+    if weights:
+        torch._foreach_lerp_(weights, targets, 1 - momentum)  # one call for all of them
