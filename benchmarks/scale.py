@@ -3,11 +3,12 @@
     python benchmarks/scale.py
     python benchmarks/scale.py --rows 10000000 --out FILE.json
 
-- The index: rows of eight real files (300 frames each, so 300 time stamps a row), repeated; each size is opened in a process
-  of its own. Repeated rows shrink more in the file than those of as many different videos would. "to open" is `Index.load`,
-  "a row" is `index.row(i)` of random rows, "a request" is what a training plan does for a sample: order of the epoch, row,
-  times of the clips. A worker is a process of ClipLoader that reads real clips with that index; its own memory is what it
-  shares with nobody, so with more workers that part, and only that, is there again.
+- The index: rows of eight real files of 300 frames, repeated; every row has a hash and (by way of links) a path of its own.
+  Each size is opened in a process of its own. "uneven" are the files with frames at a variable rate, of which every time is
+  kept, in 8 bytes. "to open" is `Index.load`, "a row" is `index.row(i)` of random rows,
+  "a request" is what a training plan does for a sample: order of the epoch, row, times of the clips. A worker is a process of
+  ClipLoader that reads real clips with that index; its own memory is what it shares with nobody, so with more workers that
+  part, and only that, is there again.
 - The loader: memory of two workers over many samples of small videos, each reading two clips.
 - The queue: a step of rho_moco (tiny, 8 videos) with queues of growing size.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import torch
@@ -79,21 +81,47 @@ def own_mib() -> float:
     return sum(int(kib) for kib in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+)", lines, re.MULTILINE)) / 1024
 
 
-def small_videos(folder: Path, frames: int) -> Index:
+def small_videos(folder: Path, frames: int, uneven: int = 0) -> Index:
+    """Write videos, the first `uneven` of them at a variable rate, and index them.
+
+    Each stands also at a million other paths, through folders that lead back here.
+    """
     paths = [
         write_video(folder / f"{seed}.mp4", moving_frames(64, 48, frames, seed), gop=12, b_frames=0, preset="ultrafast")
         for seed in range(FILES)
     ]
+    for path in paths[:uneven]:
+        jitter(path)
+    for name in range(1000):
+        (folder / f"{name:03d}").symlink_to(folder)
     return index(paths, workers=0)
 
 
+def jitter(path: Path) -> None:
+    """Show every frame of a file without B frames somewhat late."""
+    even, rng = path.with_suffix(".even.mp4"), np.random.default_rng(0)
+    path.rename(even)
+    with av.open(str(even)) as source, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.pts is not None:
+                packet.pts = packet.dts = packet.pts + int(rng.integers(0, packet.duration // 2))
+                packet.stream = stream
+                copy.mux(packet)
+
+
 def grow(small: Index, rows: int) -> Index:
-    """Repeat the rows of an index; every row gets a hash of its own, as in a real one."""
-    table = small.table.take(pa.array(np.arange(rows) % len(small)))
-    place = table.schema.get_field_index("content_hash")
-    hashes = np.random.default_rng(0).bytes(8 * rows).hex()
-    unique = pa.array([hashes[16 * i : 16 * i + 16] for i in range(rows)], pa.string())
-    return Index(table.set_column(place, "content_hash", unique).cast(small.table.schema))
+    """Repeat the rows of an index; every row gets a path and a hash of its own, as in a real one."""
+    folders, names = zip(*(os.path.split(path) for path in small.table.column("path").to_pylist()), strict=True)
+    hashes = np.random.default_rng(0).bytes(32 * rows).hex()
+    unique = {
+        "path": [f"{folders[i % FILES]}/{i // 1000 % 1000:03d}/{i % 1000:03d}/{names[i % FILES]}" for i in range(rows)],
+        "content_hash": [f"sha256:{hashes[64 * i : 64 * i + 64]}" for i in range(rows)],
+    }
+    table = small.table.take(pa.array(np.arange(rows) % FILES))
+    for name, cells in unique.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(cells, pa.string()))
+    return Index(table.cast(small.table.schema))
 
 
 def one_index(file: Path) -> None:
@@ -141,13 +169,13 @@ def one_index(file: Path) -> None:
     }))  # fmt: skip
 
 
-def measure_index(small: Index, rows: int, folder: Path, rounds: int) -> Row:
+def measure_index(small: Index, uneven: str, rows: int, folder: Path, rounds: int) -> Row:
     file = folder / f"{rows}.parquet"
     grow(small, rows).save(file)
     command = [sys.executable, __file__, "--one-index", str(file)]
     runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout) for _ in range(rounds)]
     file.unlink()
-    return {key: rows if key == "rows" else figure(run[key] for run in runs) for key in runs[0]}
+    return {"rows": rows, "uneven": uneven} | {key: figure(run[key] for run in runs) for key in runs[0] if key != "rows"}
 
 
 def measure_loader(small: Index, samples: int) -> list[Row]:
@@ -213,13 +241,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     sizes = [10**power for power in range(2, 9) if 10**power <= given.rows]
     queues = (1000, 10_000) if given.quick else (1000, 10_000, 50_000, 100_000, 200_000)
     with tempfile.TemporaryDirectory() as folder:
-        small = small_videos(Path(folder), 30 if given.quick else 300)
-        indexes = [measure_index(small, rows, Path(folder), given.rounds) for rows in sizes]
+        frames = 30 if given.quick else 300
+        small, with_uneven = (small_videos(Path(folder, str(uneven)), frames, uneven) for uneven in (0, 1))
+        indexes = [measure_index(small, "none", rows, Path(folder), given.rounds) for rows in sizes]
+        indexes.append(measure_index(with_uneven, f"1 in {FILES}", sizes[-1], Path(folder), given.rounds))
         loader = measure_loader(small, given.samples)
     tables = [
-        table(
-            "The index by its rows", f"{300 if not given.quick else 30} time stamps a row; median and range of runs.", indexes
-        ),
+        table("The index by its rows", f"{frames} frames a row; median and range of runs.", indexes),
         table("Memory of the loader's workers", "Of two workers: their mean, lowest and highest; videos of 64x48.", loader),
         table(
             "A step by the size of its queue",

@@ -5,10 +5,12 @@
 
 Search: random unit vectors of 512 numbers in a file as `reelvec embed` writes it. Queries are random rows, with ten neighbours.
 
-- floor: one product of matrix and vector and the choice of the ten largest, by NumPy, with the vectors in memory. An exact
-  search must read every number once.
+- floor: one product of matrix and vector and the choice of the ten largest, by NumPy, with the vectors in memory.
 - faiss: IndexFlatIP, exact as well, with the vectors in memory.
-- reelvec.search: the call as a user makes it, which opens the file anew; "open" is that part by itself, "cosine" its products.
+- opened once: `reelvec.search(row, table)` and `table.search(vector)` with table = reelvec.open_embeddings(file).
+- reelvec.search: the call as a user makes it with the name of a file, which is opened anew; "open" is that part by itself.
+
+The table beside it says what opening the file once takes, and what memory the process had at most (Linux).
 
 Each number of threads has a process of its own. p50 and p95 are over the queries.
 
@@ -20,19 +22,21 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 from measuring import (
     Row,
     absent,
     arguments,
     finish,
     machine,
+    memory_mib,
     moving_frames,
     one_thread,
     rate,
@@ -48,25 +52,34 @@ TOP = 10
 def write_embeddings(file: Path, vectors: int, dim: int) -> None:
     """Write random unit vectors in parts, as embed does."""
     from reelvec.embeddings.embed import VIDEOS_IN_PART
-    from reelvec.embeddings.table import Made, make_table, stamped
+    from reelvec.embeddings.table import Made, make_table, write_table
 
     made = Made(encoder="visual", weights_sha256="0" * 64, window_seconds=None, hop_seconds=None, clips=None, videos="0" * 64)
     rng = np.random.default_rng(0)
-    with pq.ParquetWriter(file, stamped(made)) as writer:
+
+    def parts() -> Iterator[pa.Table]:
         for first in range(0, vectors, VIDEOS_IN_PART):
             many = min(VIDEOS_IN_PART, vectors - first)
             part = rng.standard_normal((many, dim), np.float32)
             part /= np.linalg.norm(part, axis=1, keepdims=True)
             paths = [f"videos/{number % 1000:03d}/clip_{number:08d}.mp4" for number in range(first, first + many)]
-            writer.write_table(make_table(paths, [0.0] * many, [10.0] * many, part, made))
+            yield make_table(paths, [0.0] * many, [10.0] * many, part, made)
+
+    write_table(parts(), file, made)
 
 
 def one_process(file: Path, queries: int) -> None:
     """Time everyone with the threads that the environment allows; prints JSON. Runs in a process of its own."""
-    from reelvec.embeddings import Embeddings, search
-    from reelvec.embeddings.search import cosine
+    from reelvec.embeddings import Embeddings, open_embeddings, search
 
-    vectors = Embeddings(file).vectors
+    began = time.perf_counter()
+    opened = open_embeddings(file)
+    opening = {
+        "opened in, s": round(time.perf_counter() - began, 2),
+        "with a copy in 8 bits": opened.nearest.is_shrunk,
+        "MiB at most": round(memory_mib("VmHWM")),
+    }
+    vectors = opened.vectors
     asked = np.random.default_rng(1).integers(0, len(vectors), queries + 1).tolist()
 
     def floor(row: int) -> set[int]:
@@ -74,8 +87,8 @@ def one_process(file: Path, queries: int) -> None:
         similarity[row] = -2  # a query does not find itself
         return set(np.argpartition(-similarity, TOP)[:TOP].tolist())
 
-    def by_search(row: int) -> set[int]:
-        return {found["row"] for found in search(row, file, top=TOP)}
+    def rows(found: list[dict[str, Any]]) -> set[int]:
+        return {row["row"] for row in found}
 
     ways: dict[str, Callable[[int], Any]] = {"floor": floor}
     if not absent(["faiss-cpu"]):
@@ -84,21 +97,23 @@ def one_process(file: Path, queries: int) -> None:
         flat = faiss.IndexFlatIP(vectors.shape[1])
         flat.add(vectors)
         ways["faiss"] = lambda row: set(flat.search(vectors[row : row + 1], TOP + 1)[1][0].tolist()) - {row}
-    ways["reelvec.search"] = by_search
+    ways["opened once, reelvec.search"] = lambda row: rows(search(row, opened, top=TOP))
+    ways["opened once, table.search"] = lambda row: rows(opened.search(vectors[row], TOP + 1)) - {row}
+    ways["reelvec.search"] = lambda row: rows(search(row, file, top=TOP))
     ways["of it, open"] = lambda row: Embeddings(file)
-    ways["of it, cosine"] = lambda row: cosine(vectors[row], vectors)
     same = {who: way(asked[0]) == floor(asked[0]) for who, way in ways.items() if not who.startswith("of it")}
     following = {who: iter(asked) for who in ways}
     seconds = take_turns({who: partial(lambda who: ways[who](next(following[who])), who) for who in ways}, queries)
-    print(json.dumps({"seconds": seconds, "same": same}))
+    print(json.dumps({"seconds": seconds, "same": same, "opening": opening}))
 
 
-def measure_search(file: Path, queries: int, threads: int) -> list[Row]:
+def measure_search(file: Path, queries: int, threads: int) -> tuple[list[Row], Row]:
+    """Return a line for each way to search, and one about opening the file once."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     command = [sys.executable, __file__, "--one-process", str(file), "--queries", str(queries)]
     run = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
     seconds: dict[str, list[float]] = run["seconds"]
-    return [
+    searches: list[Row] = [
         {
             "threads": threads,
             "what": who,
@@ -109,6 +124,7 @@ def measure_search(file: Path, queries: int, threads: int) -> list[Row]:
         }
         for who, taken in seconds.items()
     ]
+    return searches, {"threads": threads, **run["opening"]}
 
 
 def measure_embed(folder: Path, videos: int, height: int, rounds: int) -> list[Row]:
@@ -181,12 +197,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "embeddings.parquet"
         write_embeddings(file, given.vectors, given.dim)
-        searches = [row for threads in (1, 2) for row in measure_search(file, given.queries, threads)]
+        by_threads = [measure_search(file, given.queries, threads) for threads in (1, 2)]
         file.unlink()
         videos, height = (1, 90) if given.quick else (4, 240)
         embedding = measure_embed(Path(folder), videos, height, given.rounds)
+    among = f"among {given.vectors:,} vectors of {given.dim}".replace(",", " ")
     tables = [
-        table(f"Search among {given.vectors:,} vectors of {given.dim}".replace(",", " "), "Milliseconds a query.", searches),
+        table(f"Search {among}", "Milliseconds a query.", [row for searches, _ in by_threads for row in searches]),
+        table(f"To search often {among}", "`reelvec.open_embeddings`.", [opening for _, opening in by_threads]),
         table("Embedding", f"Videos of {height} lines on one core; every frame of theirs that the encoder needs.", embedding),
     ]
     finish("search", given, described, tables, absent(["faiss-cpu"]))

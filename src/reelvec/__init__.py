@@ -13,6 +13,7 @@ _VERBS = {
     "load_encoder": "reelvec.backbones",
     "embed": "reelvec.embeddings",
     "search": "reelvec.embeddings",
+    "open_embeddings": "reelvec.embeddings",
     "ReelvecError": "reelvec.core",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reelvec.core import ReelvecError
+from reelvec.data.index import index
 from reelvec.data.shapes import (
     MOTIONS,
     SCENES,
@@ -450,3 +451,11 @@ def test_sheet_shows_every_combination(small_set, tmp_path):
         write_sheet(tmp_path, tmp_path / "none.png")
     with pytest.raises(ReelvecError, match="no video of the split"):
         write_sheet(small_set, tmp_path / "none.png", split="val")
+
+
+def test_key_frames_stand_where_they_were_asked_for(tmp_path):
+    for gop, keys in ((12, [0, 12]), (6, [0, 6, 12, 18]), (48, [0])):
+        folder = make_shapes(tmp_path / str(gop), videos=1, split="train", gop=gop, truth=False)
+        assert index(folder / "train", workers=0).row(0).key_frames.tolist() == keys
+    with pytest.raises(ReelvecError, match="gop=0"):
+        make_shapes(tmp_path / "none", videos=1, gop=0)

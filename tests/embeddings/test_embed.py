@@ -1,4 +1,6 @@
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -117,6 +119,32 @@ def test_a_stopped_run_goes_on_and_a_finished_one_rests(
     assert first.paths == second.paths
     np.testing.assert_allclose(first.vectors, second.vectors, rtol=1e-4, atol=1e-6)
     assert whole["rows"] == len(second)
+
+
+def test_killed_it_leaves_whole_parts_and_goes_on(
+    run: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 as soon as a part is there."""
+    out, parts = tmp_path / "emb.parquet", tmp_path / "emb.parquet.parts"
+    program = (
+        "import sys; from reelvec.embeddings import embed; m = sys.modules['reelvec.embeddings.embed']; m.VIDEOS_IN_PART = 1;"
+    )
+    process = subprocess.Popen([sys.executable, "-c", f"{program} embed(*{[str(run), str(videos), str(out)]})"])
+    until = time.monotonic() + 120
+    while not list(parts.glob("part-*.parquet")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    there = len(list(parts.glob("part-*.parquet")))
+    assert there >= 1
+    monkeypatch.setattr(embed_module, "VIDEOS_IN_PART", 1)
+    assert embed(run, videos, out)["computed"] == 5 - there
+    monkeypatch.undo()
+    embed(run, videos, tmp_path / "whole.parquet")
+    first, second = Embeddings(tmp_path / "whole.parquet"), Embeddings(out)
+    assert first.paths == second.paths
+    np.testing.assert_allclose(first.vectors, second.vectors, rtol=1e-4, atol=1e-6)
 
 
 def test_other_settings_or_changed_videos_are_computed_again(

@@ -1,17 +1,19 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+import reelvec
 from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
 from reelvec.embeddings import Embeddings, embed, search
-from reelvec.embeddings.search import cosine
-from reelvec.embeddings.table import Made, make_table
+from reelvec.embeddings.table import Made, make_table, read_made, write_table
 
 
 def save(folder: Path, seed: int) -> Path:
@@ -97,9 +99,90 @@ def test_cosine_is_exact_and_zero_vectors_are_not_near(tmp_path: Path) -> None:
     paths = [f"/absent/{i}.mp4" for i in range(200)]
     pq.write_table(make_table(paths, [0.0] * 200, [1.0] * 200, vectors, made), tmp_path / "emb.parquet")
     slow = [float(v.astype(float) @ vectors[3] / max(np.linalg.norm(v) * np.linalg.norm(vectors[3]), 1e-12)) for v in vectors]
-    np.testing.assert_allclose(cosine(vectors[3], vectors), slow, atol=1e-6)
-    expected = [i for i in np.argsort(slow)[::-1] if i != 3][:10]
-    assert [row["row"] for row in search(3, tmp_path / "emb.parquet")] == expected
+    expected = [i for i in np.argsort(slow)[::-1] if i != 3]
+    found = search(3, tmp_path / "emb.parquet", top=200)
+    assert [row["row"] for row in found[:10]] == expected[:10]
+    np.testing.assert_allclose([row["similarity"] for row in found], [slow[row["row"]] for row in found], atol=1e-6)
+    assert next(row["similarity"] for row in found if row["row"] == 7) == 0
+
+
+def test_a_table_opened_once_finds_what_the_file_does(
+    run: Path, videos: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearest = sys.modules["reelvec.embeddings.nearest"]
+    for there in (False, True):
+        monkeypatch.setattr(nearest, "_SMALL", 1 if there else 10**9)
+        monkeypatch.setattr(nearest, "_bytes_are_faster", lambda dim: True)
+        opened = reelvec.open_embeddings(table)
+        assert opened.nearest.is_shrunk == there
+        for query in (1, videos / "4.mp4"):
+            assert search(query, opened, top=3) == search(query, table, top=3)
+        assert search(videos / "4.mp4", opened, run=run) == search(videos / "4.mp4", table, run=run)
+        first, *others = opened.search(opened.vectors[1], top=3)
+        assert (first["row"], first["rank"], first["similarity"]) == (1, 1, pytest.approx(1))
+        assert [row["row"] for row in others] == [row["row"] for row in search(1, table, top=2)]
+        with pytest.raises(ReelvecError, match="top=0"):
+            opened.search(opened.vectors[1], top=0)
+
+
+def random_table(file: Path, paths: list[str], starts: list[float], seed: int = 0) -> pa.Table:
+    vectors = np.random.default_rng(seed).standard_normal((len(paths), 16)).astype(np.float32)
+    made = Made(encoder="visual", weights_sha256="0", window_seconds=None, hop_seconds=None, clips=None, videos="")
+    table = make_table(paths, starts, [start + 1 for start in starts], vectors, made)
+    write_table([table[i : i + 700] for i in range(0, len(paths), 700)], file, made)
+    return table
+
+
+def test_a_query_whose_own_rows_are_many_still_finds_others(tmp_path: Path) -> None:
+    """300 rows overlap the query and are nearer than all others."""
+    paths = ["/absent/long.mp4"] * 300 + [f"/absent/{i}.mp4" for i in range(40)]
+    random_table(tmp_path / "emb.parquet", paths, [0.0] * 340)
+    content = Embeddings(tmp_path / "emb.parquet")
+    content.vectors[:300] = content.vectors[0] + 0.01 * content.vectors[:300]
+    found = search(5, content, top=10)
+    assert [row["row"] for row in found] == [
+        row["row"] for row in content.search(content.vectors[5], 340) if row["row"] >= 300
+    ][:10]
+
+
+def test_a_video_is_known_by_another_name(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.mp4").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "other name.mp4").symlink_to(tmp_path / "real" / "a.mp4")
+    paths = ["/absent/a.mp4", str(tmp_path / "link" / "a.mp4"), "/absent/ba.mp4"]
+    random_table(tmp_path / "emb.parquet", paths, [0.0] * 3)
+    content = Embeddings(tmp_path / "emb.parquet")
+    for name in ("real/a.mp4", "link/a.mp4", "other name.mp4"):
+        assert content.rows_of(tmp_path / name) == [1]
+        assert 1 not in [row["row"] for row in search(tmp_path / name, content)]
+    assert content.rows_of(tmp_path / "real" / "b.mp4") == []
+
+
+def test_large_groups_of_rows_and_plain_vectors(tmp_path: Path) -> None:
+    paths = [f"/absent/{i}.mp4" for i in range(20_000)]
+    table = random_table(tmp_path / "emb.parquet", paths, [0.0] * len(paths))
+    file = pq.ParquetFile(tmp_path / "emb.parquet")
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    assert [group.num_rows for group in groups] == [8192, 8192, 3616]
+    column = next(c for i in range(6) if (c := groups[0].column(i)).path_in_schema.startswith("vector"))
+    assert column.compression == "UNCOMPRESSED"
+    assert not any("DICTIONARY" in encoding for encoding in column.encodings)
+    assert file.read().equals(table)
+
+
+def test_files_of_version_0_1_are_read(tmp_path: Path) -> None:
+    """Groups of 64 rows, and a vector's numbers might have been null."""
+    paths = [f"/absent/{i}.mp4" for i in range(500)]
+    table = random_table(tmp_path / "new.parquet", paths, [0.0] * 500)
+    then = table.schema.set(3, pa.field("vector", pa.list_(pa.float32())))
+    pq.write_table(table.cast(then), tmp_path / "old.parquet", row_group_size=64)
+    assert search(17, tmp_path / "old.parquet") == search(17, tmp_path / "new.parquet")
+    np.testing.assert_array_equal(Embeddings(tmp_path / "old.parquet").vectors, np.array(table.column("vector").to_pylist()))
+    made = read_made(tmp_path / "old.parquet")
+    assert made is not None
+    write_table([pq.read_table(tmp_path / "old.parquet")], tmp_path / "merged.parquet", made)  # parts of an earlier version
+    assert pq.read_table(tmp_path / "merged.parquet").equals(table)
 
 
 def test_sheet(table: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,11 @@ import pytest
 import torch
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
-from reelvec.data.index import Index, index
+from reelvec.data.decode import Decoded
+from reelvec.data.index import Index, VideoRow, index
 from reelvec.engine.extract import Piece, Reader, clips_of, extract, whole_videos
+
+extract_module = sys.modules["reelvec.engine.extract"]
 
 CPU = torch.device("cpu")
 
@@ -41,6 +45,55 @@ def test_a_vector_is_the_mean_over_the_clips_of_its_piece(videos: Index) -> None
     np.testing.assert_allclose(got.vectors["mean"][:, 0], expected, atol=6)  # the codec rounds
     assert got.found.all()
     assert not got.left_out
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The frames of each opening of a file."""
+    streams = sys.modules["reelvec.data.streams"]
+    real, calls = streams.decode_frames, []
+
+    def counted(row: VideoRow, wanted: Sequence[int], *size: int, **more: bool) -> Decoded:
+        calls.append(list(wanted))
+        return real(row, wanted, *size, **more)
+
+    monkeypatch.setattr(streams, "decode_frames", counted)
+    return calls
+
+
+def test_windows_that_overlap_share_the_frames(
+    videos: Index, decoded: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """31 windows of 1 s, a tenth of it apart, of a video of 48 frames."""
+    pieces = [Piece(3, i / 10, 1 + i / 10) for i in range(31)]
+    reader = Reader("mean", needs(), 32, mean_of_frames)
+    together = extract([reader], videos, pieces, clips=3, device=CPU)
+    assert len(decoded) == 1
+    assert decoded[0] == sorted(set(decoded[0]))
+    monkeypatch.setattr(extract_module, "_SECONDS_OF_JOB", 0.0)
+    monkeypatch.setattr(extract_module, "_CLIPS_AT_ONCE", 3)
+    decoded.clear()
+    alone = extract([reader], videos, pieces, clips=3, device=CPU)
+    assert len(decoded) == 31
+    np.testing.assert_allclose(together.vectors["mean"], alone.vectors["mean"], rtol=1e-6)
+
+
+def test_what_is_read_at_once_is_bounded(videos: Index, decoded: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def vectors(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(len(frames))
+        return mean_of_frames(frames)
+
+    pieces = [Piece(3, i / 40, 1 + i / 40) for i in range(100)]
+    reader = Reader("mean", needs(), 32, vectors)
+    for name, value, openings in (("_SECONDS_OF_JOB", 1.5, 5), ("_CLIPS_OF_JOB", 40, 5), ("_BYTES_OF_JOB", 16384 * 50, 4)):
+        with monkeypatch.context() as other:
+            other.setattr(extract_module, name, value)
+            decoded.clear()
+            extract([reader], videos, pieces, clips=2, device=CPU)
+            assert len(decoded) == openings, name
+    assert max(seen) == 16
 
 
 def test_readers_together_equal_readers_alone(videos: Index) -> None:

@@ -106,7 +106,7 @@ class VideoRow:
 
 
 _IN_STEPS = {"pts": np.int64, "key_frames": np.int32}
-_PLAIN_CELLS = [name for name in VideoRow.__dataclass_fields__ if name in SCHEMA.names and name not in (*_IN_STEPS, "time_base")]
+_PLAIN_CELLS = [name for name in VideoRow.__dataclass_fields__ if name in SCHEMA.names and name not in _IN_STEPS]
 _PLAIN_CELLS += ["time_base_num", "time_base_den"]
 
 
@@ -128,6 +128,7 @@ class Index:
             raise ReelvecError(asked, "no such file", again) from error
         except (OSError, pa.ArrowException) as error:
             raise ReelvecError(asked, f"it cannot be read: {str(error).splitlines()[0]}", again) from error
+        pa.default_memory_pool().release_unused()  # reading takes half as much again as the table
         if not found.table.schema.equals(SCHEMA):
             raise ReelvecError(asked, "a Parquet file, but no index", again)
         version = (found.table.schema.metadata or {}).get(b"reelvec_index", b"none").decode()

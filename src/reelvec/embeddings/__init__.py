@@ -3,6 +3,6 @@
 from reelvec.embeddings.contact_sheet import write_contact_sheet
 from reelvec.embeddings.embed import embed
 from reelvec.embeddings.search import search
-from reelvec.embeddings.table import Embeddings
+from reelvec.embeddings.table import Embeddings, open_embeddings
 
-__all__ = ["Embeddings", "embed", "search", "write_contact_sheet"]
+__all__ = ["Embeddings", "embed", "open_embeddings", "search", "write_contact_sheet"]

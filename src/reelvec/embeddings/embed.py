@@ -14,7 +14,7 @@ from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError, write_whole
 from reelvec.data.index import Index, index
 from reelvec.data.streams import check_needs
-from reelvec.embeddings.table import Made, fingerprint, make_table, read_made, stamped
+from reelvec.embeddings.table import Made, fingerprint, make_table, read_made, write_table
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress, Piece, Reader, encoder_reader, extract
 
@@ -166,7 +166,7 @@ def _write_part(
 
 
 def _merge(files: Sequence[Path], out: Path, made: Made) -> None:
-    """Write all parts into one file, one part in memory at a time; whole or not at all."""
+    """Write all parts into one file, few parts in memory at a time; whole or not at all."""
     left_out = dict(made.left_out)
     for file in files:
         part = read_made(file)
@@ -174,11 +174,5 @@ def _merge(files: Sequence[Path], out: Path, made: Made) -> None:
     if not sum(pq.read_metadata(file).num_rows for file in files):
         path, reason = next(iter(left_out.items()))
         raise ReelvecError(f"embed {len(left_out)} videos", f"none can be read; {path}: {reason}", "run `reelvec index`")
-    schema = stamped(made.model_copy(update={"left_out": left_out}))
-
-    def write(target: Path) -> None:
-        with pq.ParquetWriter(target, schema) as writer:
-            for file in files:
-                writer.write_table(pq.read_table(file).cast(schema))
-
-    write_whole(out, write)
+    merged = made.model_copy(update={"left_out": left_out})
+    write_whole(out, lambda target: write_table(map(pq.read_table, files), target, merged))

@@ -8,17 +8,20 @@ import numpy as np
 
 from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError
-from reelvec.core.shapes import Bool, Float
+from reelvec.core.shapes import Float
 from reelvec.data.index import index
 from reelvec.embeddings.contact_sheet import SheetRow, write_contact_sheet
 from reelvec.embeddings.table import Embeddings
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import encoder_reader, extract, whole_videos
 
+_MORE = 32
+"""rows looked at beyond those wanted: the query may be among them, once for each window that overlaps it"""
+
 
 def search(
     query: str | os.PathLike[str] | int,
-    embeddings: str | os.PathLike[str],
+    embeddings: str | os.PathLike[str] | Embeddings,
     *,
     top: int = 10,
     run: str | os.PathLike[str] | None = None,
@@ -30,6 +33,7 @@ def search(
     Args:
         query: path of a video, embedded whole by the encoder of `run` that made the table; or a row's number, from 0. A video
             that has one row in the table needs no run.
+        embeddings: the file, read anew at every call; or what `open_embeddings` returned, for many searches.
         sheet: write a PNG with frames of the query and of each neighbour.
 
     Returns rows {"rank", "row", "path", "start_seconds", "end_seconds", "similarity"}, nearest first. The query does not find
@@ -38,37 +42,47 @@ def search(
     """
     if top < 1:
         raise ReelvecError(f"search with top={top}", "neighbours, of which at least one is wanted", "use top=1 or more")
-    table = Embeddings(embeddings)
+    table = embeddings if isinstance(embeddings, Embeddings) else Embeddings(embeddings)
     if isinstance(query, int):
         vector, asked = _row_of(query, table)
     else:
         vector, asked = _vector_of(Path(query), table, run, device)
-    similarity = cosine(vector, table.vectors)
-    candidates = np.flatnonzero(~overlapping(asked, table))
-    order = candidates[np.argsort(-similarity[candidates], kind="stable")][:top]
-    found = [
-        {"rank": rank, "row": int(i), **table.row(int(i)), "similarity": float(similarity[i])}
-        for rank, i in enumerate(order, start=1)
-    ]
+    found = _others(vector, asked, table, top)
     if sheet is not None:
         rows = [SheetRow(row["path"], row["start_seconds"], row["end_seconds"], row["similarity"]) for row in found]
         write_contact_sheet(Path(sheet), SheetRow(asked["path"], asked["start_seconds"], asked["end_seconds"]), rows)
     return found
 
 
-def cosine(query: Float[np.ndarray, "d"], vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:
-    """Cosine of one vector with many; 0 for a vector of zeros."""
-    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
-    return vectors @ query / np.maximum(norms, 1e-12)
+def _others(vector: Float[np.ndarray, "d"], asked: dict[str, Any], table: Embeddings, top: int) -> list[dict[str, Any]]:
+    """Return the nearest rows that are not the query itself; paths are looked at only where they were found."""
+    itself = _Itself(asked)
+    many = top + _MORE
+    while True:
+        rows, cosines = table.nearest.find(vector, many)
+        keep = np.array([not itself.overlaps(table.row(int(row))) for row in rows], dtype=bool)
+        if keep.sum() >= top or many >= len(table):
+            return table.described(rows[keep][:top], cosines[keep][:top])
+        many *= 8
 
 
-def overlapping(asked: dict[str, Any], table: Embeddings) -> Bool[np.ndarray, "n"]:
-    """True for rows of the query's own file whose span overlaps the query's."""
-    real = os.path.realpath(asked["path"])
-    # a symlink is compared only where the name is the same: resolving a million paths takes longer than the search
-    name = os.path.basename(real)
-    same = np.array([os.path.basename(p) == name and os.path.realpath(p) == real for p in table.paths], dtype=bool)
-    return same & (table.start_seconds < asked["end_seconds"]) & (table.end_seconds > asked["start_seconds"])
+class _Itself:
+    """What a query passes over: spans of its own file that overlap its own."""
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        self.asked = asked
+        self.real = os.path.realpath(asked["path"])
+        self.names = {os.path.basename(asked["path"]), os.path.basename(self.real)}
+        self.same: dict[str, bool] = {}
+
+    def overlaps(self, row: dict[str, Any]) -> bool:
+        if row["start_seconds"] >= self.asked["end_seconds"] or row["end_seconds"] <= self.asked["start_seconds"]:
+            return False
+        path = row["path"]
+        if path not in self.same:
+            # a link is followed only where the name is the same: far disks answer slowly
+            self.same[path] = os.path.basename(path) in self.names and os.path.realpath(path) == self.real
+        return self.same[path]
 
 
 def _row_of(number: int, table: Embeddings) -> tuple[np.ndarray, dict[str, Any]]:
@@ -87,8 +101,7 @@ def _vector_of(
     if not query.exists():
         raise ReelvecError(asked, "no such file", "give the path of a video, or the number of a row")
     if run is None:
-        real = os.path.realpath(query)
-        rows = [i for i, path in enumerate(table.paths) if os.path.realpath(path) == real]
+        rows = table.rows_of(query)
         if len(rows) == 1:
             return _row_of(rows[0], table)
         raise ReelvecError(

@@ -4,7 +4,7 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
@@ -21,7 +21,8 @@ def move(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
     Buffers stay: the slow network gathers its own batch statistics while it reads clips. Momentum 0 copies exactly,
     momentum 1 changes nothing.
     """
-    weights, targets = list(slow.parameters()), list(fast.parameters())
+    weights: list[Tensor] = list(slow.parameters())
+    targets: list[Tensor] = list(fast.parameters())
     if len(weights) != len(targets):
         raise ValueError(f"a slow network of {len(weights)} weights cannot follow one of {len(targets)}")
     if weights:

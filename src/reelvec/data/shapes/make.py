@@ -32,6 +32,7 @@ def make_shapes(
     split: Sequence[str] = SPLITS,
     truth: bool = True,
     b_frames: int = 0,
+    gop: int = 12,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -40,7 +41,7 @@ def make_shapes(
     `out` becomes a folder with SPLIT/00000.mp4 ..., labels.csv, truth/SPLIT/00000.npz ... and settings.json. A folder
     that holds the same set already is left as it is; any other that is not empty is an error. `videos` is the number of
     videos of each split, or of every one; `size` the side of the square picture in pixels, `sprites` how many
-    things move in it, all alike. `workers` threads render and
+    things move in it, all alike, `gop` the number of frames from one key frame to the next. `workers` threads render and
     encode; the files do not depend on their number. `on_progress` is called with (videos made, videos to make).
 
     Returns the folder. Raises ReelvecError for settings that make no video and for a folder that holds something else.
@@ -57,16 +58,17 @@ def make_shapes(
         split=split,
         truth=truth,
         b_frames=b_frames,
+        gop=gop,
     )
     if not _stands(out, settings):
         write_whole(out, lambda part: _write_set(part, settings, workers, on_progress))
     return out
 
 
-def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: int, b_frames: int = 0) -> None:
-    """Write RGB frames as H.264 in an mp4: yuv420p, CRF 18, a key frame at least every 12 frames."""
+def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: int, b_frames: int = 0, gop: int = 12) -> None:
+    """Write RGB frames as H.264 in an mp4: yuv420p, CRF 18, a key frame at least every `gop` frames."""
     # one thread: the bytes then do not depend on the machine's load; refs=1: motion vectors point to the frame before
-    options = {"crf": "18", "preset": "fast", "g": "12", "bf": str(b_frames), "refs": "1", "threads": "1"}
+    options = {"crf": "18", "preset": "fast", "g": str(gop), "bf": str(b_frames), "refs": "1", "threads": "1"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frames_per_second, options=options)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
@@ -98,9 +100,10 @@ def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: int 
         )
     if not 1 <= settings.sprites <= MOST_SPRITES:
         raise ReelvecError(asked, f"sprites={settings.sprites}", f"ask for 1 to {MOST_SPRITES} sprites")
-    if settings.frames < 2 or settings.frames_per_second < 1 or not 0 <= settings.b_frames <= 16:
-        there = f"frames={settings.frames} frames_per_second={settings.frames_per_second} b_frames={settings.b_frames}"
-        raise ReelvecError(asked, there, "ask for two frames or more, one a second or more, and 0 to 16 b_frames")
+    if settings.frames < 2 or settings.frames_per_second < 1 or not 0 <= settings.b_frames <= 16 or settings.gop < 1:
+        numbers = {name: getattr(settings, name) for name in ("frames", "frames_per_second", "b_frames", "gop")}
+        there = " ".join(f"{name}={number}" for name, number in numbers.items())
+        raise ReelvecError(asked, there, "ask for two frames or more, one a second or more, 0 to 16 b_frames and gop=1 or more")
     return settings
 
 
@@ -159,7 +162,7 @@ def write_video(folder: Path, settings: Settings, split: str, number: int) -> di
     """Make one video of a set, in whatever order. Returns its row of labels.csv."""
     video = draw_video(settings, split, number)
     pixels, truth = render(settings, video)
-    encode(folder / video.name, pixels, settings.frames_per_second, settings.b_frames)
+    encode(folder / video.name, pixels, settings.frames_per_second, settings.b_frames, settings.gop)
     if settings.truth:
         truth.save((folder / "truth" / video.name).with_suffix(".npz"))
     return {

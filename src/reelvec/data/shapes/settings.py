@@ -27,6 +27,9 @@ class Settings(Config):
     """whether flow, masks, boxes, centre paths and speeds are written beside the videos"""
     b_frames: int = 0
     """longest run of B frames in the files"""
+    gop: int = 12
+    """frames from one key frame to the next. A key frame is coded afresh, and that can be seen: where key frames stand at the
+    same place in all videos, they tell the time (docs/methods/tcgl.md)"""
 
     @property
     def scale(self) -> float:
