@@ -248,7 +248,7 @@ def test_stills_get_a_method_that_needs_no_motion(tmp_path):
     folder = make_shapes(tmp_path / "shapes", videos=3, frames=2, split="train", truth=False)
     moving = index(folder)
     assert choose_method(moving)[0] == "modist"
-    stills = Index(moving.table.set_column(moving.table.schema.get_field_index("pts"), "pts", pa.array([[0]] * 3)))
+    stills = Index(moving.table.set_column(moving.table.schema.get_field_index("frames"), "frames", pa.array([1] * 3)))
     assert choose_method(stills)[0] == "rho_moco"
     assert "3 of 3 files hold a single picture" in choose_method(stills)[1]
 

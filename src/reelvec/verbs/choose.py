@@ -11,12 +11,13 @@ def choose_method(found: Index) -> tuple[str, str]:
     (docs/studies.md) nearest neighbours went by motion more than MoCo's did after equally many videos. Where most files hold
     one picture there is no motion to distil. Raises ReelvecError where no file can be used.
     """
-    rows = [found.row(int(i)) for i in found.usable()]
-    if not rows:
+    usable = found.table.select(["frames", "has_motion_vectors"]).take(found.usable())
+    frames, with_vectors = (usable.column(name).to_numpy(zero_copy_only=False) for name in usable.column_names)
+    many = len(frames)
+    if not many:
         raise ReelvecError("choose a method", "no file that can be decoded", "see `reelvec index` for the reasons")
-    moving = sum(row.frames > 1 for row in rows)
-    if 2 * moving < len(rows):
-        return "rho_moco", f"{len(rows) - moving} of {len(rows)} files hold a single picture, in which nothing moves"
-    vectors = sum(row.has_motion_vectors for row in rows)
-    source = "with flow_source=codec their own vectors can stand in for it" if vectors == len(rows) else "by OpenCV"
-    return "modist", f"{moving} of {len(rows)} files hold motion; their optical flow is computed ({source})"
+    moving = int((frames > 1).sum())
+    if 2 * moving < many:
+        return "rho_moco", f"{many - moving} of {many} files hold a single picture, in which nothing moves"
+    source = "with flow_source=codec their own vectors can stand in for it" if with_vectors.all() else "by OpenCV"
+    return "modist", f"{moving} of {many} files hold motion; their optical flow is computed ({source})"
