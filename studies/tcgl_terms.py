@@ -6,6 +6,8 @@ _ORDER = ("intra_weight=0", "inter_weight=0")
 
 STUDY = Study(
     question="What do the graph contrasts add to order prediction?",
+    note="On the generated set the codec's key frames tell the order (docs/methods/tcgl.md): its accuracy, and what "
+    "the arm `order` learns, say nothing for the method.",
     source="TCGL, arXiv 2112.03587, section 4",
     arms={
         "all terms": Arm("tcgl"),

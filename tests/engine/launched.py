@@ -76,6 +76,7 @@ def work_until_stopped(folder, tell):
     """Take steps until asked to stop, then keep what was done, which takes a moment."""
     join_group("cpu")
     with StopSignals() as stop:
+        collectives.total(torch.zeros(1))  # until both heed signals: one that does not yet would die of it
         tell({"pid": os.getpid()})
         while not collectives.total(torch.tensor(float(stop.asked))) > 0:
             pass

@@ -72,6 +72,8 @@ class Study:
     """where the claim was published"""
     arms: dict[str, Arm]
     claims: tuple[Claim, ...]
+    note: str = ""
+    """what one has to know to read the result; stands under the question"""
     camera: bool = False
     """whether the camera of the generated videos moves"""
     pretext: tuple[str, ...] = ()

@@ -100,7 +100,7 @@ def run_study(
     each = [run for runs in done.values() for run in runs]
     result = {
         "study": Path(name).stem, "budget": budget, "data": Path(data).name if data else _set_words(study, spent),
-        "question": study.question, "source": study.source, "seeds": seeds, "samples": spent.samples,
+        "question": study.question, "note": study.note, "source": study.source, "seeds": seeds, "samples": spent.samples,
         "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
                              *([f"data={Path(data).name}"] if data else []), *settings]),
         "arms": {name: {"method": arm.method, "settings": [*spent.settings, *settings, *arm.settings],

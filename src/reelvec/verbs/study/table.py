@@ -46,7 +46,7 @@ def _section(result: Mapping[str, Any]) -> str:
     lines = [
         f"## {result['study']}, {result['data']}",
         "",
-        f"{result['question']} Source: {result['source']}.",
+        " ".join(filter(None, [result["question"], result.get("note", ""), f"Source: {result['source']}."])),
         f"`{result['command']}`: {result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}.",
         "",
         "| claim | measure | difference, points | verdict |",
