@@ -7,9 +7,9 @@ from reelvec.data.index import Index
 def choose_method(found: Index) -> tuple[str, str]:
     """Return a method's name and the reason, by what the files of an index offer.
 
-    MoDist wherever things can move: it is the one method here that leaves an encoder of motion as well, and in its study
-    (docs/studies.md) nearest neighbours went by motion more than MoCo's did after equally many videos. Where most files hold
-    one picture there is no motion to distil. Raises ReelvecError where no file can be used.
+    MoDist wherever things can move: it is the one method here that leaves an encoder of motion as well, and of all of them
+    it had the highest accuracy on real clips of actions after equally many videos (docs/studies.md, methods). Where most
+    files hold one picture there is no motion to distil. Raises ReelvecError where no file can be used.
     """
     usable = found.table.select(["frames", "has_motion_vectors"]).take(found.usable())
     frames, with_vectors = (usable.column(name).to_numpy(zero_copy_only=False) for name in usable.column_names)
