@@ -15,7 +15,20 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
 def test_help_and_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--help") == 0
     listed = capsys.readouterr().out
-    for command in ("demo", "index", "pretrain", "evaluate", "embed", "search", "methods", "doctor", "shapes"):
+    for command in (
+        "demo",
+        "index",
+        "prepare",
+        "pretrain",
+        "study",
+        "evaluate",
+        "diagnose",
+        "embed",
+        "search",
+        "methods",
+        "doctor",
+        "shapes",
+    ):
         assert command in listed
         assert run(monkeypatch, command, "--help") == 0
         assert f"reelvec {command}" in capsys.readouterr().out  # every command teaches by example

@@ -147,3 +147,24 @@ def test_progress_reaches_the_end(videos: Index) -> None:
 )
 def test_as_many_clips_as_lie_end_to_end(seconds: float, asked: int | None, clips: int) -> None:
     assert clips_of(seconds, 1.0, asked) == clips
+
+
+def test_readers_that_change_clips_share_the_decoding(videos: Index, decoded: list[list[int]]) -> None:
+    numbers: dict[int, list[int]] = {1: [], 3: []}
+
+    def doubled(clips: int) -> Reader:
+        def change(frames: torch.Tensor, of_clips: torch.Tensor) -> torch.Tensor:
+            numbers[clips] += of_clips.tolist()
+            return 2 * frames
+
+        return Reader("doubled", needs(), 32, mean_of_frames, change)
+
+    plain, pieces = Reader("plain", needs(), 32, mean_of_frames), whole_videos(videos, [3, 1])
+    got = extract([doubled(3), plain], videos, pieces, clips=3, device=CPU)
+    assert len(decoded) == 2
+    np.testing.assert_allclose(got.vectors["doubled"], 2 * got.vectors["plain"], rtol=1e-6)
+    # a clip's number is its row and its start, whatever is read beside it: (4 s - 4/12 s) / 2 is the middle start
+    extract([doubled(1)], videos, pieces[:1], clips=1, device=CPU)
+    assert len(set(numbers[3])) == 6
+    assert numbers[1] == [(3 << 32) + 1833]
+    assert set(numbers[1]) < set(numbers[3])

@@ -215,3 +215,8 @@ def test_weights_that_are_not_finite(run: Path, videos: Path, tmp_path: Path) ->
     save_encoder(tmp_path / "encoder", "visual", encoder, card("visual", Stream.RGB, 3))
     with pytest.raises(ReelvecError, match="not finite"):
         evaluate(tmp_path, videos)
+
+
+def test_what_a_measure_has_to_say_of_the_labels_is_in_the_notes(run: Path, videos: Path, tmp_path: Path) -> None:
+    got = evaluate(run, videos, tasks=("fewshot",), encoders=("visual",), baselines=False, out=tmp_path / "out.json")
+    assert any(note.startswith("class: fewshot: ") for note in got["notes"])

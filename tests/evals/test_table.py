@@ -1,14 +1,12 @@
-import math
-
 import pytest
 import torch
 
-from reelvec.evals.table import EVALS, Features, concatenate, fill_table, wilson
+from reelvec.evals.table import EVALS, Features, concatenate, fill_table, seeded
 
 
 def made(n: int, classes: int, spread: float, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.eye(classes, 8)
+    centres = (torch.arange(8) % classes == torch.arange(classes)[:, None]).float()
     labels = [i % classes for i in range(n)]
     return centres[labels] + spread * torch.randn(n, 8, generator=generator), [f"class {i}" for i in labels]
 
@@ -17,18 +15,21 @@ def made(n: int, classes: int, spread: float, seed: int = 0) -> tuple[torch.Tens
 class TestEveryEval:
     """What a line in EVALS promises."""
 
-    def run(self, name: str, spread: float) -> dict[str, float]:
+    def run(self, name: str, spread: float) -> tuple[dict[str, float], list[str]]:
+        """Return what a run finds and the columns of its plan: 60 videos to learn from, 30 to measure with."""
         features, _ = made(90, 3, spread)
         labels = torch.arange(90) % 3
-        return EVALS[name]().run(features[:60], labels[:60], features[60:], labels[60:])
+        got = EVALS[name]().run(features[:60], labels[:60], features[60:], labels[60:])
+        return got, list(EVALS[name]().plan(labels[:60], labels[60:]).chance)
 
     def test_columns_are_shares_and_clear_classes_are_found(self, name: str) -> None:
-        got = self.run(name, 0.05)
-        assert all(got[column] == 1.0 for column in EVALS[name]().columns)
+        got, columns = self.run(name, 0.05)
+        assert columns
+        assert all(got[column] == 1.0 for column in columns)
 
     def test_noise_is_noise(self, name: str) -> None:
-        got = self.run(name, 100.0)
-        assert got[EVALS[name]().columns[0]] < 0.7
+        got, columns = self.run(name, 100.0)
+        assert got[columns[0]] < 0.7
 
     def test_it_repeats_and_leaves_the_global_generator_alone(self, name: str) -> None:
         state = torch.get_rng_state()
@@ -36,35 +37,38 @@ class TestEveryEval:
         assert torch.equal(torch.get_rng_state(), state)
 
     def test_the_order_of_test_videos_does_not_matter(self, name: str) -> None:
+        """It decides which ones an episode draws, and no more: within the interval of the draws."""
         features, _ = made(90, 3, 0.6)
         labels = torch.arange(90) % 3
         order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
         one = EVALS[name]()
         straight = one.run(features[:60], labels[:60], features[60:], labels[60:])
-        assert straight == pytest.approx(one.run(features[:60], labels[:60], features[60:][order], labels[60:][order]))
+        other = one.run(features[:60], labels[:60], features[60:][order], labels[60:][order])
+        for column in one.plan(labels[:60], labels[60:]).chance:
+            room = 4 * straight[f"{column} plus_minus"] if name == "fewshot" else 1e-6
+            assert straight[column] == pytest.approx(other[column], abs=room)
 
     def test_a_test_class_unknown_in_training_counts_as_wrong(self, name: str) -> None:
         features, _ = made(40, 2, 0.01)
         labels = torch.arange(40) % 2
         labels[-4:] = 7
-        got = EVALS[name]().run(features[:20], labels[:20], features[20:], labels[20:])
-        assert got[EVALS[name]().columns[-1]] == 0.8
+        one = EVALS[name]()
+        got = one.run(features[:20], labels[:20], features[20:], labels[20:])
+        *_, last = one.plan(labels[:20], labels[20:]).chance
+        if name != "fewshot":  # learns nothing from training videos
+            assert got[last] == 0.8
+
+    def test_chance_is_a_share_for_every_column_and_notes_are_words(self, name: str) -> None:
+        plan = EVALS[name]().plan(torch.arange(60) % 3, torch.arange(30) % 3)
+        assert all(0 < share < 1 for share in list(plan.chance.values())[:2])
+        assert all(isinstance(note, str) for note in plan.notes)
+
+    def test_its_draws_are_by_seed(self, name: str) -> None:
+        assert isinstance(seeded(name, 3), EVALS[name])
+        assert getattr(seeded(name, 3), "seed", 3) == 3
 
     def test_its_protocol_is_said(self, name: str) -> None:
         assert len(EVALS[name]().protocol) > 20
-
-
-def test_wilson_known_values() -> None:
-    low, high = wilson(0.5, 100)
-    assert (low, high) == pytest.approx((0.40383, 0.59617), abs=1e-4)
-    assert wilson(0.0, 10)[0] == 0.0
-    assert wilson(0.0, 10)[1] == pytest.approx(0.27753, abs=1e-4)
-    assert wilson(1.0, 10)[1] == pytest.approx(1.0)
-
-
-def test_wilson_bounds_solve_the_score_equation() -> None:
-    for bound in wilson(0.3, 37):
-        assert abs(0.3 - bound) / math.sqrt(bound * (1 - bound) / 37) == pytest.approx(1.959964, abs=1e-5)
 
 
 def test_table_of_several_rows() -> None:
@@ -83,6 +87,40 @@ def test_table_of_several_rows() -> None:
     assert chance["name"] == "chance"
     assert chance["values"]["knn"] == pytest.approx(6 / 20)
     assert 0.3 < chance["values"]["R@1"] < 0.35
+    assert got["notes"] == []
+
+
+def test_columns_of_draws_get_their_own_interval() -> None:
+    good, labels = made(120, 3, 0.7)
+    other = made(120, 3, 0.7, seed=1)[0]
+    test = [i >= 80 for i in range(120)]
+    got = fill_table([seeded("fewshot", 0), seeded("knn", 0)], [Features("both", [good, other])], labels, test)
+    assert got["columns"] == ["fewshot 3-way 1-shot", "fewshot 3-way 5-shot", "knn"]
+    assert any("3-way" in note for note in got["notes"])
+    row, chance = got["rows"]
+    y, sides = torch.arange(120) % 3, torch.tensor(test)
+    runs = [seeded("fewshot", 0).run(x[~sides], y[~sides], x[sides], y[sides]) for x in (good, other)]
+    for column in got["columns"][:2]:
+        half = sum(run[f"{column} plus_minus"] for run in runs) / 2
+        assert row["values"][column] == pytest.approx(sum(run[column] for run in runs) / 2)
+        assert row["high"][column] - row["low"][column] == pytest.approx(2 * half)
+        assert chance["values"][column] == pytest.approx(1 / 3)
+    assert list(row["details"]) == ["each"]
+
+
+def test_groups_reach_both_sides() -> None:
+    """Test videos of one group are copies: asked for beside their copies, they would be found by any features."""
+    labels = [f"class {i % 2}" for i in range(80)]
+    noise = torch.randn(10, 8, generator=torch.Generator().manual_seed(0))
+    groups = [f"group {i // 8}" for i in range(80)]
+    features, test = (
+        noise[[i // 8 for i in range(80)]] + torch.tensor([i % 2 for i in range(80)])[:, None],
+        [i >= 40 for i in range(80)],
+    )
+    apart = fill_table([seeded("fewshot", 0)], [Features("copies", [features])], labels, test, groups)
+    mixed = fill_table([seeded("fewshot", 0)], [Features("copies", [features])], labels, test)
+    (one, _), (other, _) = apart["rows"], mixed["rows"]
+    assert one["values"]["fewshot 2-way 1-shot"] < other["values"]["fewshot 2-way 1-shot"]
 
 
 def test_side_by_side_no_part_outweighs_the_other() -> None:

@@ -21,6 +21,7 @@ for command in (
     videos.prepare,
     learning.pretrain,
     learning.evaluate,
+    learning.diagnose,
     learning.study,
     using.embed,
     using.search,

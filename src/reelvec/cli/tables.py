@@ -101,14 +101,47 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
             cells = (_share(row, column) for column in one["columns"])
             table.add_row(row["name"], str(row["dim"] or ""), *cells)
         parts += [Text(title, style="bold"), table]
-    parts += [Text(note) for note in result["notes"]]
+    return Group(*parts, *_how_measured(result), Text(f"written to {result['file']}"))
+
+
+def diagnosis_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw a table for each column of labels and measure: percent, and what each change of the clips costs; then verdicts."""
+    parts: list[RenderableType] = []
+    for one in result["tables"]:
+        title = (
+            f"{one['label_column']}, {one['measure']}: {len(one['classes'])} classes, {one['train']} videos to learn from, "
+            f"{one['test']} to measure with, chance {100 * one['chance']:.1f} (percent, 95 % interval)"
+        )
+        table = Table("features", "clips", "right", "lost against ordinary")
+        for row in one["rows"]:
+            for number, variant in enumerate(one["columns"]):
+                table.add_row("" if number else row["name"], variant, *_changed(row, variant))
+            table.add_section()
+        parts += [Text(title, style="bold"), table]
+        parts += [Text.assemble((f"{row['name']}: ", "bold"), row["verdict"]["text"]) for row in one["rows"]]
+    rows = [row for one in result["tables"] for row in one["rows"]]
+    reasons = {f"{row['name']}, {name}: left out, {why}" for row in rows for name, why in row["left_out"].items()}
+    parts += [Text(reason) for reason in sorted(reasons)]
+    return Group(*parts, *_how_measured(result), Text(f"written to {result['file']}, drawn in {result['picture']}"))
+
+
+def _changed(row: Mapping[str, Any], variant: str) -> tuple[str, str]:
+    if variant not in row["values"]:
+        return "left out", ""
+    if variant not in row["lost"]:
+        return _share(row, variant), ""
+    mean, low, high = (100 * row["lost"][variant][key] for key in ("mean", "low", "high"))
+    return _share(row, variant), f"{mean:.1f}  [dim]{low:.1f} to {high:.1f}[/dim]"
+
+
+def _how_measured(result: Mapping[str, Any]) -> list[RenderableType]:
+    """Draw notes, what was left out, and how the numbers came about."""
+    parts = [Text(note) for note in result["notes"]]
     if left_out := result["left_out"]:
         parts.append(
             Text(f"left out as unreadable: {len(left_out)}, the first {left_out[0]['path']} ({left_out[0]['reason']})")
         )
-    parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
-    parts.append(Text(f"written to {result['file']}"))
-    return Group(*parts)
+    return [*parts, *(Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items())]
 
 
 def _share(row: Mapping[str, Any], column: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reelvec.core import Batch, Clips, Encoder, EncoderCard, Needs, ReelvecError, Stream
-from reelvec.core.shapes import Bool, Float
+from reelvec.core.shapes import Bool, Float, Int
 from reelvec.data.clips import even_starts
 from reelvec.data.index import Index, VideoRow
 from reelvec.data.loader import ClipLoader
@@ -35,6 +35,9 @@ _VECTOR_CELL = 8
 OnProgress = Callable[[int, int, str], None]
 """called with (spans done, spans in all, what is being done)"""
 
+Change = Callable[[Float[Tensor, "b c t s s"], Int[Tensor, "b"]], Float[Tensor, "b c t s s"]]
+"""makes other clips of clips; draws may hang on the number of a clip, a function of its row of the index and its start"""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -57,6 +60,8 @@ class Reader:
     """side of the centre square that it is shown"""
     vectors: Callable[[Float[Tensor, "b c t s s"]], Float[Tensor, "b d"]]
     """of frames on the device, in [0, 1] or in the pixels of the view, not normalised"""
+    change: Change | None = None
+    """what is done to the clips first; readers of one stream share its decoding whatever they change"""
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,8 @@ def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, 
         for stream, of_videos in batch.streams.items()
     }
     many = len(next(iter(clips.values())).frames)
+    milliseconds = (1000 * batch.start_seconds.double()).round().long()
+    clip_numbers = ((batch.rows[:, None] << 32) + milliseconds).flatten()
     for first in range(0, many, _CLIPS_AT_ONCE):
         part = slice(first, min(first + _CLIPS_AT_ONCE, many))
         seen: dict[tuple[Stream, int], Tensor] = {}  # many readers look at the same pictures
@@ -240,7 +247,10 @@ def _vectors_of(batch: Batch, readers: Sequence[Reader]) -> Iterator[tuple[str, 
                 has_vectors = stream in (Stream.FLOW, Stream.MOTION_VECTORS)
                 cell = _VECTOR_CELL if stream is Stream.MOTION_VECTORS else 1
                 seen[stream, reader.size] = centre_view(some, reader.size, vectors=has_vectors, cell=cell)
-            yield reader.name, part, reader.vectors(seen[stream, reader.size])
+            shown = seen[stream, reader.size]
+            if reader.change is not None:
+                shown = reader.change(shown, clip_numbers[part])
+            yield reader.name, part, reader.vectors(shown)
 
 
 def _refuse_non_finite(vectors: dict[str, np.ndarray]) -> None:

@@ -1,10 +1,29 @@
 """Measures of frozen features. They know encoders and data, no method and no trainer."""
 
+from reelvec.evals.diagnose import diagnose
 from reelvec.evals.evaluate import evaluate
+from reelvec.evals.fewshot import Fewshot
 from reelvec.evals.knn import Knn
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
+from reelvec.evals.lowshot import Lowshot
+from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
 from reelvec.evals.table import EVALS, Eval, Features, fill_table
 
-__all__ = ["EVALS", "Eval", "Features", "Knn", "Labels", "Linear", "Retrieval", "evaluate", "fill_table", "read_labels"]
+__all__ = [
+    "EVALS",
+    "Eval",
+    "Features",
+    "Fewshot",
+    "Knn",
+    "Labels",
+    "Linear",
+    "Lowshot",
+    "Plan",
+    "Retrieval",
+    "diagnose",
+    "evaluate",
+    "fill_table",
+    "read_labels",
+]

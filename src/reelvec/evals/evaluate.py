@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from reelvec.engine.device import choose_device
 from reelvec.engine.extract import MOST_CLIPS, OnProgress
 from reelvec.evals.features import UNTRAINED, read_features
 from reelvec.evals.labels import Labels, read_labels
-from reelvec.evals.linear import Linear
-from reelvec.evals.table import EVALS, Eval, Features, fill_table
+from reelvec.evals.table import EVALS, Eval, Features, fill_table, seeded
 
-_TEST_SHARE = 0.3
+TEST_SHARE = 0.3
+"""of each class, held out where no split is given"""
 
 
 def evaluate(
@@ -59,26 +60,15 @@ def evaluate(
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
     evals = _chosen_evals(tasks, seed)
-    if clips is not None and clips < 1:
-        raise ReelvecError(
-            f"evaluate with clips={clips}", "videos, of which at least one clip is needed", "use clips=1 or more"
-        )
+    refuse_no_clips(clips)
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
     )
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)
     # sides are drawn before any file is opened: a file that breaks later moves no other video
-    tests = {column: labelled.test_mask(column, _TEST_SHARE, seed) for column in labelled.columns}
-    paths = [video.path for video in labelled.videos]
-    probed = (
-        index(paths, workers=workers or None)
-        if index_file is None
-        else index_within(index_file, paths, workers=workers or None)
-    )
-    for _, card in loaded.values():
-        check_needs(probed, card.needs)
-    usable, left_out = _usable(labelled, probed)
+    tests = {column: labelled.test_mask(column, TEST_SHARE, seed) for column in labelled.columns}
+    probed, usable, left_out = find_videos(labelled, [card for _, card in loaded.values()], index_file, workers)
     read = read_features(
         loaded,
         probed,
@@ -99,21 +89,13 @@ def evaluate(
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
-        "encoders": {
-            name: {
-                "method": card.method,
-                "step": card.step,
-                "architecture": card.architecture,
-                "weights_sha256": card.weights_sha256,
-            }
-            for name, card in cards.items()
-        },
+        "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": _protocol(labelled, evals, cards, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
         "tables": tables,
     }
-    file = Path(out) if out is not None else _file(Path(run), Path(labels), max(card.step for card in cards.values()))
+    file = Path(out) if out is not None else result_file(Path(run), Path(labels), max(card.step for card in cards.values()))
     result["file"] = str(file)
     write_json(file, result)
     return result
@@ -131,7 +113,43 @@ def _chosen_evals(tasks: tuple[str, ...], seed: int) -> list[Eval]:
         raise ReelvecError(
             f"evaluate with tasks={','.join(tasks)}", f"tasks {', '.join(EVALS)}", "name one or several of these"
         )
-    return [Linear(seed=seed) if task == "linear" else EVALS[task]() for task in dict.fromkeys(tasks)]
+    return [seeded(task, seed) for task in dict.fromkeys(tasks)]
+
+
+def refuse_no_clips(clips: int | None) -> None:
+    """Raise ReelvecError for a number of clips below one."""
+    if clips is not None and clips < 1:
+        raise ReelvecError(
+            f"evaluate with clips={clips}", "videos, of which at least one clip is needed", "use clips=1 or more"
+        )
+
+
+def encoder_facts(card: EncoderCard) -> dict[str, Any]:
+    """Return what a result says of an encoder."""
+    return {
+        "method": card.method,
+        "step": card.step,
+        "architecture": card.architecture,
+        "weights_sha256": card.weights_sha256,
+    }
+
+
+def find_videos(
+    labelled: Labels, cards: Sequence[EncoderCard], index_file: str | os.PathLike[str] | None, workers: int
+) -> tuple[Index, list[tuple[int, int]], dict[str, str]]:
+    """Probe the labelled videos; return their index, (labelled video, row) of the usable, and path -> reason of the rest.
+
+    Raises ReelvecError where too few offer what an encoder reads.
+    """
+    paths = [video.path for video in labelled.videos]
+    probed = (
+        index(paths, workers=workers or None)
+        if index_file is None
+        else index_within(index_file, paths, workers=workers or None)
+    )
+    for card in cards:
+        check_needs(probed, card.needs)
+    return probed, *_usable(labelled, probed)
 
 
 def _usable(labelled: Labels, probed: Index) -> tuple[list[tuple[int, int]], dict[str, str]]:
@@ -157,8 +175,23 @@ def _table(
     left_out: dict[str, str],
     notes: list[str],
 ) -> dict[str, Any]:
-    videos = [labelled.videos[i] for i in kept]
     sides = [test[i] for i in kept]
+    check_sides(labelled, column, kept, sides, left_out, notes)
+    videos = [labelled.videos[i] for i in kept]
+    groups = [video.group for video in videos if video.group is not None]
+    table = fill_table(evals, rows, [video.labels[column] for video in videos], sides, groups or None)
+    notes += [f"{column}: {note}" for note in table.pop("notes")]
+    return {"label_column": column, **table}
+
+
+def check_sides(
+    labelled: Labels, column: str, kept: Sequence[int], sides: Sequence[bool], left_out: dict[str, str], notes: list[str]
+) -> None:
+    """Refuse sides of which one is empty among the videos that could be read; note test classes that cannot be learnt.
+
+    `kept` are numbers of labelled videos, `sides` True for those of them that are test videos.
+    """
+    videos = [labelled.videos[i] for i in kept]
     if not any(sides) or all(sides):
         first = next(iter(left_out.items()), ("", "no reason"))
         raise ReelvecError(
@@ -174,37 +207,42 @@ def _table(
             f"{column}: {sum(strangers.values())} test videos are of classes without a training video "
             f"({', '.join(sorted(strangers))}) and count as wrong"
         )
-    groups = [video.group for video in videos if video.group is not None]
-    table = fill_table(evals, rows, [video.labels[column] for video in videos], sides, groups or None)
-    return {"label_column": column, **table}
 
 
 def _protocol(
     labelled: Labels, evals: list[Eval], cards: dict[str, EncoderCard], clips: int | None, seed: int, baselines: bool
 ) -> dict[str, str]:
     """Say in words how each number came about."""
+    beside = {
+        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
+        "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
+        "chance: the training majority, for R@k a random order, for few-shot 1 / ways",
+    }
+    return {
+        **reading_in_words(labelled, cards, clips, seed),
+        **(beside if baselines else {}),
+        "interval": "95 % Wilson score interval over test videos; of means over draws or episodes, as said with them",
+        **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
+    }
+
+
+def reading_in_words(labelled: Labels, cards: dict[str, EncoderCard], clips: int | None, seed: int) -> dict[str, str]:
+    """Say how the sides came about and what the encoders were shown."""
     grouped = labelled.videos[0].group is not None
-    split = "as given" if labelled.given_split else f"{_TEST_SHARE:.0%} of each class held out by seed {seed}"
+    split = "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each class held out by seed {seed}"
     per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
     seen = "; ".join(
         f"{name}: {need.frames} {need.stream} frames {need.stride} apart, {card.size} px"
         for name, card in cards.items()
         for need in card.needs.streams
     )
-    beside = {
-        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
-        "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
-        "chance: the training majority, for R@k a random order",
-    }
     return {
         "split": split + (", groups kept together" if grouped else ""),
         "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
-        **(beside if baselines else {}),
-        "interval": "95 % Wilson score interval over test videos",
-        **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
     }
 
 
-def _file(run: Path, labels: Path, step: int) -> Path:
+def result_file(run: Path, labels: Path, step: int, kind: str = "") -> Path:
+    """Return where a result stands in a run folder: named after the labels and the step."""
     name = labels.absolute().stem if labels.is_file() else labels.absolute().name
-    return RunFolder(run).evals / f"{name}-step{step:06d}.json"
+    return RunFolder(run).evals / f"{name}{kind}-step{step:06d}.json"

@@ -1,17 +1,18 @@
 """The rows of the table: the run's encoders, the same networks untrained, pixels and colours, read in one go."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from reelvec.backbones import build_encoder
 from reelvec.core import Encoder, EncoderCard, Needs, Stream, StreamNeed
-from reelvec.core.shapes import Bool
+from reelvec.core.shapes import Bool, Float
 from reelvec.data.index import Index
-from reelvec.engine.extract import OnProgress, Reader, encoder_reader, extract, whole_videos
+from reelvec.engine.extract import Change, OnProgress, Reader, encoder_reader, extract, whole_videos
 from reelvec.evals.baselines import colour_histogram, pixel_vector
+from reelvec.evals.changed_clips import FROZEN, ORDINARY, changes_for
 from reelvec.evals.table import Features, concatenate
 
 UNTRAINED = 3
@@ -23,6 +24,29 @@ class ReadFeatures:
     """Rows of features of all videos; which videos could be read; the others by path with the reason."""
 
     rows: list[Features]
+    found: Bool[Tensor, "videos"]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ChangedFeatures:
+    """One row of the diagnosis: features of all videos by variant of their clips; changed ones of test videos only.
+
+    Frozen clips are there for all videos. What was not read is zeros.
+    """
+
+    name: str
+    draws: list[dict[str, Float[Tensor, "videos _"]]]
+    """several where several networks of a kind are averaged"""
+    left_out: dict[str, str]
+    """variant -> why it makes no sense for this encoder"""
+
+
+@dataclass(frozen=True)
+class ReadChanged:
+    """Rows of features of all videos; which videos could be read; the others by path with the reason."""
+
+    rows: list[ChangedFeatures]
     found: Bool[Tensor, "videos"]
     left_out: dict[str, str]
 
@@ -78,6 +102,74 @@ def read_features(
             fresh.append(Features("untrained both", each))
         table += [*fresh, *(Features(name, [vectors[name]]) for name in ("raw pixels", "colour histogram"))]
     return ReadFeatures(table, torch.from_numpy(read.found), read.left_out)
+
+
+def read_changed(
+    encoders: dict[str, tuple[Encoder, EncoderCard]],
+    index: Index,
+    rows: Sequence[int],
+    tested: Sequence[bool],
+    *,
+    clips: int | None,
+    seed: int,
+    baselines: bool = True,
+    device: torch.device,
+    workers: int = 0,
+    on_progress: OnProgress | None = None,
+) -> ReadChanged:
+    """Compute the features of these videos of ordinary and of frozen clips, and of every change where they are `tested`.
+
+    A video is decoded once for all of it. Rows are the encoders, then, as baselines, the same networks untrained.
+    """
+    made: list[tuple[str, list[dict[str, Reader]], dict[str, str]]] = []
+    for name, (encoder, card) in encoders.items():
+        changes, left_out = changes_for(card, seed)
+        networks = {name: [encoder_reader(name, encoder, card, device)]}
+        if baselines:
+            networks[f"untrained {name}"] = [
+                encoder_reader(_untrained(name, draw), untrained_encoder(card, seed + draw), card, device)
+                for draw in range(UNTRAINED)
+            ]
+        for row, plain in networks.items():
+            made.append((row, [_changed(reader, changes) for reader in plain], left_out))
+    made.sort(key=lambda row: row[0] not in encoders)  # untrained ones last
+    every = [readers for _, draws, _ in made for readers in draws]
+    found = torch.zeros(len(rows), dtype=torch.bool)
+    unreadable: dict[str, str] = {}
+    vectors: dict[str, Tensor] = {}
+    done_before = 0
+    for side in (True, False):
+        where = [i for i, is_tested in enumerate(tested) if is_tested is side]
+        if not where:
+            continue
+        readers = [
+            reader for variants in every for variant, reader in variants.items() if side or variant in (ORDINARY, FROZEN)
+        ]
+
+        def progress(done: int, total: int, text: str, before: int = done_before, many: int = len(where)) -> None:
+            if on_progress:
+                on_progress(before + done * many // total, len(rows), text)
+
+        pieces = whole_videos(index, [rows[i] for i in where])
+        read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=progress)
+        done_before += len(where)
+        unreadable |= read.left_out
+        found[where] = torch.from_numpy(read.found)
+        for name, values in read.vectors.items():
+            whole = vectors.setdefault(name, torch.zeros(len(rows), values.shape[1]))
+            whole[where] = torch.from_numpy(values)
+    # where no video of a side could be read, no reader has said how long its vectors are
+    table = [
+        ChangedFeatures(row, [{v: vectors[r.name] for v, r in one.items() if r.name in vectors} for one in draws], left_out)
+        for row, draws, left_out in made
+    ]
+    return ReadChanged(table, found, unreadable)
+
+
+def _changed(reader: Reader, changes: dict[str, Change]) -> dict[str, Reader]:
+    """Return the reader of ordinary clips and one for each change, each under a name of its own."""
+    changed = {v: replace(reader, name=f"{reader.name} {v}", change=change) for v, change in changes.items()}
+    return {ORDINARY: reader, **changed}
 
 
 def picture_card(encoders: dict[str, tuple[Encoder, EncoderCard]]) -> EncoderCard:

@@ -5,6 +5,8 @@ from torch import Tensor
 
 from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
+from reelvec.evals.baselines import majority_accuracy
+from reelvec.evals.plan import Plan
 
 _CHUNK = 256
 """queries compared at once: constant, so that memory does not grow with the test set and small sets work too"""
@@ -37,14 +39,15 @@ class Knn(Config):
     temperature: float = 0.07
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The numbers of `run` that are shares of test videos."""
-        return ("knn",)
-
-    @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
         return f"as DINO: cosine, k = {self.k} (at most the training videos), votes exp(cosine / {self.temperature})"
+
+    def plan(
+        self, train_labels: Int[Tensor, "n"], test_labels: Int[Tensor, "m"], test_groups: Int[Tensor, "m"] | None = None
+    ) -> Plan:
+        """One column; luck names the majority class of the training videos."""
+        return Plan({"knn": majority_accuracy(train_labels, test_labels)})
 
     def run(
         self,
@@ -53,6 +56,7 @@ class Knn(Config):
         test_features: Float[Tensor, "m d"],
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
+        test_groups: Int[Tensor, "m"] | None = None,
     ) -> dict[str, float]:
         """Return {"knn": top-1 accuracy}; labels are class numbers from 0, groups are not used."""
         classes = int(max(train_labels.max(), test_labels.max())) + 1

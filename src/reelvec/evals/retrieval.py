@@ -5,6 +5,8 @@ from torch import Tensor
 
 from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
+from reelvec.evals.baselines import chance_recall
+from reelvec.evals.plan import Plan
 
 _CHUNK = 256
 
@@ -16,14 +18,15 @@ class Retrieval(Config):
     """each clamped to the number of training videos"""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The numbers of `run` that are shares of test videos."""
-        return tuple(f"R@{k}" for k in self.at)
-
-    @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
         return "gallery = training videos, queries = test videos, cosine, features not centred"
+
+    def plan(
+        self, train_labels: Int[Tensor, "n"], test_labels: Int[Tensor, "m"], test_groups: Int[Tensor, "m"] | None = None
+    ) -> Plan:
+        """A column for each k; luck puts the gallery in a random order."""
+        return Plan(chance_recall(train_labels.tolist(), test_labels.tolist(), self.at))
 
     def run(
         self,
@@ -32,6 +35,7 @@ class Retrieval(Config):
         test_features: Float[Tensor, "m d"],
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
+        test_groups: Int[Tensor, "m"] | None = None,
     ) -> dict[str, float]:
         """Return {"R@k": share of hits} for each k; groups are not used."""
         gallery = F.normalize(train_features, dim=1)

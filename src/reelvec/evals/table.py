@@ -1,6 +1,5 @@
 """The evaluations by name, and the table they fill: a row for each kind of features, shares of test videos, intervals."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -9,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
-from reelvec.evals.baselines import chance_recall, majority_accuracy
+from reelvec.evals.fewshot import Fewshot
+from reelvec.evals.intervals import wilson
 from reelvec.evals.knn import Knn
 from reelvec.evals.linear import Linear
+from reelvec.evals.lowshot import Lowshot
+from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
-
-_NORMAL_95 = 1.959964
 
 
 @runtime_checkable
@@ -23,13 +24,14 @@ class Eval(Protocol):
     """What an evaluation of frozen features offers. It knows features and class numbers, no encoder and no file."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The numbers of `run` that are shares of test videos: columns of the table."""
-        ...
-
-    @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
+        ...
+
+    def plan(
+        self, train_labels: Int[Tensor, "n"], test_labels: Int[Tensor, "m"], test_groups: Int[Tensor, "m"] | None = None
+    ) -> Plan:
+        """Return which columns there are with these labels, what chance gives in each, and notes for the reader."""
         ...
 
     def run(
@@ -39,8 +41,14 @@ class Eval(Protocol):
         test_features: Float[Tensor, "m d"],
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
+        test_groups: Int[Tensor, "m"] | None = None,
     ) -> dict[str, float]:
-        """Return the columns, and numbers beside them, by name. Test labels may only be compared with, never learnt from."""
+        """Return the columns of `plan`, and numbers beside them, by name.
+
+        Beside a column that is a mean over draws or episodes stands "<column> plus_minus", half the width of its 95 %
+        interval; every other column is a share of the test videos and gets Wilson's. Draws may depend on labels, never on
+        features: all rows of a table share them. No label of a video may be learnt from and compared with at once.
+        """
         ...
 
 
@@ -48,7 +56,17 @@ EVALS: dict[str, type[Eval]] = {
     "knn": Knn,
     "linear": Linear,
     "retrieval": Retrieval,
+    "lowshot": Lowshot,
+    "fewshot": Fewshot,
 }
+
+
+def seeded(task: str, seed: int) -> Eval:
+    """Make the evaluation of this name; what it draws, it draws by `seed`."""
+    kind = EVALS[task]
+    if issubclass(kind, Config) and "seed" in kind.model_fields:
+        return kind.model_validate({"seed": seed})
+    return kind()
 
 
 @dataclass(frozen=True)
@@ -57,14 +75,6 @@ class Features:
 
     name: str
     draws: list[Float[Tensor, "videos _"]]
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share of n trials (Wilson 1927): never outside [0, 1], honest for small n."""
-    z2 = _NORMAL_95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _NORMAL_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def concatenate(parts: Sequence[Float[Tensor, "videos _"]]) -> Float[Tensor, "videos _"]:
@@ -81,35 +91,45 @@ def fill_table(
 ) -> dict[str, Any]:
     """Run every evaluation on every row of features and add the row of chance. All but `rows` are per video.
 
-    Returns {"classes", "train", "test", "columns", "rows": [{"name", "dim", "values", "low", "high", "details"}]}.
+    Returns {"classes", "train", "test", "columns", "notes", "rows": [{"name", "dim", "values", "low", "high", "details"}]}.
     """
     classes = sorted(set(labels))
     number = {name: i for i, name in enumerate(classes)}
     is_test = torch.tensor(list(test))
     y = torch.tensor([number[label] for label in labels])
     train_y, test_y = y[~is_test], y[is_test]
-    train_groups = None
+    train_groups = test_groups = None
     if groups is not None:
         of_group = {name: i for i, name in enumerate(sorted(set(groups)))}
-        train_groups = torch.tensor([of_group[group] for group in groups])[~is_test]
-    columns = [column for one in evals for column in one.columns]
+        numbered = torch.tensor([of_group[group] for group in groups])
+        train_groups, test_groups = numbered[~is_test], numbered[is_test]
+    plans = [one.plan(train_y, test_y, test_groups) for one in evals]
+    chance = {column: share for plan in plans for column, share in plan.chance.items()}
     filled = []
     for row in rows:
         runs = []
         for features in row.draws:
             numbers: dict[str, float] = {}
             for one in evals:
-                numbers |= one.run(features[~is_test], train_y, features[is_test], test_y, train_groups)
+                numbers |= one.run(features[~is_test], train_y, features[is_test], test_y, train_groups, test_groups)
             runs.append(numbers)
-        filled.append(_row(row.name, row.draws[0].shape[1], runs, columns, len(test_y)))
-    filled.append(_chance(train_y, test_y, columns))
-    return {"classes": classes, "train": len(train_y), "test": len(test_y), "columns": columns, "rows": filled}
+        filled.append(_row(row.name, row.draws[0].shape[1], runs, list(chance), len(test_y)))
+    filled.append({"name": "chance", "dim": 0, "values": chance, "low": {}, "high": {}, "details": {}})
+    return {
+        "classes": classes,
+        "train": len(train_y),
+        "test": len(test_y),
+        "columns": list(chance),
+        "notes": [note for plan in plans for note in plan.notes],
+        "rows": filled,
+    }
 
 
 def _row(name: str, dim: int, runs: list[dict[str, float]], columns: list[str], n: int) -> dict[str, Any]:
     mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0]}
-    bounds = {column: wilson(mean[column], n) for column in columns}
-    details: dict[str, Any] = {key: [run[key] for run in runs] for key in runs[0] if key not in columns}
+    bounds = {column: _interval(mean, column, n) for column in columns}
+    shown = {*columns, *(f"{column} plus_minus" for column in columns)}
+    details: dict[str, Any] = {key: [run[key] for run in runs] for key in runs[0] if key not in shown}
     if len(runs) > 1:
         details["each"] = {column: [run[column] for run in runs] for column in columns}
     return {
@@ -122,10 +142,7 @@ def _row(name: str, dim: int, runs: list[dict[str, float]], columns: list[str], 
     }
 
 
-def _chance(train: Tensor, test: Tensor, columns: list[str]) -> dict[str, Any]:
-    """Accuracy of the training videos' majority class; for R@k, what a random order of the gallery gives."""
-    depths = [int(column[2:]) for column in columns if column.startswith("R@")]
-    expected = chance_recall(train.tolist(), test.tolist(), depths)
-    majority = majority_accuracy(train, test)
-    values = {column: expected.get(column, majority) for column in columns}
-    return {"name": "chance", "dim": 0, "values": values, "low": {}, "high": {}, "details": {}}
+def _interval(mean: dict[str, float], column: str, n: int) -> tuple[float, float]:
+    # of several networks, half the width is the mean of theirs: the interval of their mean is no wider
+    half = mean.get(f"{column} plus_minus")
+    return wilson(mean[column], n) if half is None else (max(0.0, mean[column] - half), min(1.0, mean[column] + half))

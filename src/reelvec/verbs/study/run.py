@@ -23,7 +23,7 @@ from reelvec.core.spawning import process_pool
 from reelvec.data.index import Index
 from reelvec.data.shapes import make_shapes
 from reelvec.engine.config import merge, parse_settings, read_yaml, validate
-from reelvec.evals import evaluate
+from reelvec.evals import Linear, evaluate
 from reelvec.evals.features import untrained_encoder
 from reelvec.methods import METHODS
 from reelvec.verbs.measured import by_row
@@ -89,7 +89,7 @@ def run_study(
         for n, arm in product(range(seeds), study.arms):
             content = {**contents[arm], "seed": FIRST_SEED + n}
             key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[sets[n]], "file": digest}
-            key |= {"pretext": study.pretext} if study.pretext else {}
+            key |= {"probe": Linear().protocol} | ({"pretext": study.pretext} if study.pretext else {})
             future = pool.submit(_one, name, arm, key, str(sets[n]), str(work), bool(data))
             running[future] = (arm, n)
         for number, future in enumerate(as_completed(running), 1):
@@ -103,6 +103,7 @@ def run_study(
         "question": study.question, "note": study.note, "source": study.source, "seeds": seeds, "samples": spent.samples,
         "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
                              *([f"data={Path(data).name}"] if data else []), *settings]),
+        "probe": Linear().protocol.replace("seed 0", "by the study's seed"),
         "arms": {name: {"method": arm.method, "settings": [*spent.settings, *settings, *arm.settings],
                         "encoder": arm.encoder,
                         "steps": contents[name]["steps"], "batch": contents[name]["batch"],
@@ -197,7 +198,7 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     torch.set_num_threads(1)
     study, began = find_study(name), perf_counter()
     arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
-    trained = {name: value for name, value in key.items() if name not in ("file", "pretext")}
+    trained = {name: value for name, value in key.items() if name not in ("file", "pretext", "probe")}
     run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{_digest(trained)}"
     kept = run / f"measured-{_digest(key)}.json"
     if kept.exists():

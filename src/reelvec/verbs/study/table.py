@@ -48,6 +48,7 @@ def _section(result: Mapping[str, Any]) -> str:
         "",
         " ".join(filter(None, [result["question"], result.get("note", ""), f"Source: {result['source']}."])),
         f"`{result['command']}`: {result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}.",
+        f"Linear probe: {result['probe']}.",
         "",
         "| claim | measure | difference, points | verdict |",
         "|---|---|---|---|",

@@ -1,0 +1,28 @@
+"""95 % intervals: of a share of videos, of the mean over draws, of the mean over few-shot episodes."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, pstdev, stdev
+
+_NORMAL_95 = 1.959964
+_STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % points of Student's t for 1 to 9 degrees of freedom; the last serves beyond and errs on the safe side"""
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the score interval of a share of n trials (Wilson 1927): never outside [0, 1], honest for small n."""
+    z2 = _NORMAL_95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def over_draws(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of two or more draws, and half the width of Student's interval around it."""
+    t = _STUDENT_95[min(len(values) - 1, len(_STUDENT_95)) - 1]
+    return fmean(values), t * stdev(values) / math.sqrt(len(values))
+
+
+def over_episodes(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of many episodes and 1.96 std / sqrt(episodes), std over all of them (eval_protocols, section i)."""
+    return fmean(values), 1.96 * pstdev(values) / math.sqrt(len(values))
