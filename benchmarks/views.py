@@ -8,12 +8,12 @@ saturation and hue in random order, grey, Gaussian blur, then floats, normalised
 
 - torchvision v2 draws once a call, so it is called once a clip. It works on uint8 until the floats at the end, its fast way.
 - kornia draws for each clip of a batch by itself (VideoSequential, same_on_frame). Its crop does not antialias.
-- reelvec: make_view on the batch.
+- reelvec: make_view on the batch; fast is view.arithmetic=fast, one matrix for all colours of a clip.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from measuring import Row, absent, arguments, finish, machine, one_thread, rate, ratio, table, take_turns
@@ -38,8 +38,10 @@ CHANCES = {
 """probabilities of the operations; an operation that never happens is left out of everybody's list"""
 
 
-def by_reelvec(size: int, chance: dict[str, float]) -> Make:
-    settings = ViewConfig(size=size, area=AREA, aspect=ASPECT, blur_sigma=SIGMA, mean=MEAN, std=STD, **STRENGTHS, **chance)
+def by_reelvec(size: int, chance: dict[str, float], arithmetic: Literal["exact", "fast"] = "exact") -> Make:
+    settings = ViewConfig(
+        size=size, area=AREA, aspect=ASPECT, blur_sigma=SIGMA, mean=MEAN, std=STD, arithmetic=arithmetic, **STRENGTHS, **chance
+    )
     step = iter(range(1 << 30))
 
     def make(clips: Tensor) -> Tensor:
@@ -93,7 +95,8 @@ def contenders() -> tuple[dict[str, Callable[[int, dict[str, float]], Make]], di
     """Return those that can run here, and a word on those that cannot."""
     left_out = absent(["kornia"])
     peers = {"torchvision v2": by_torchvision, "kornia": by_kornia}
-    return {**{name: make for name, make in peers.items() if name not in left_out}, "reelvec": by_reelvec}, left_out
+    ours = {"reelvec": by_reelvec, "reelvec fast": partial(by_reelvec, arithmetic="fast")}
+    return {**{name: make for name, make in peers.items() if name not in left_out}, **ours}, left_out
 
 
 def measure(name: str, clips: Tensor, size: int, chance: dict[str, float], rounds: int) -> Row:
@@ -106,7 +109,12 @@ def measure(name: str, clips: Tensor, size: int, chance: dict[str, float], round
     if clips.is_cuda:
         work = {who: partial(waited_for, make) for who, make in work.items()}
     seconds = take_turns(work, rounds)
-    over = {f"reelvec over {who}": ratio(taken, seconds["reelvec"]) for who, taken in seconds.items() if who != "reelvec"}
+    over = {
+        f"{ours.removeprefix('reelvec ')} over {who}": ratio(taken, seconds[ours])
+        for ours in ("reelvec", "reelvec fast")
+        for who, taken in seconds.items()
+        if not who.startswith("reelvec")
+    }
     return {"operations": name, **{who: rate(len(clips), taken) for who, taken in seconds.items()}, **over}
 
 
