@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_recipes, split_words
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+RunWords = Annotated[list[str] | None, typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings.")]
 LabelFile = Annotated[
     str | None,
     typer.Option("--labels", "-l", help="A folder with one sub-folder a class, or a CSV.", show_default=False),
@@ -64,10 +65,7 @@ def pretrain(
 
 
 def evaluate(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings."),
-    ] = None,
+    words: RunWords = None,
     labels: LabelFile = None,
     path_column: PathColumn = None,
     label_column: LabelColumn = None,
@@ -98,10 +96,7 @@ def evaluate(
 
 
 def diagnose(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings."),
-    ] = None,
+    words: RunWords = None,
     labels: LabelFile = None,
     path_column: PathColumn = None,
     label_column: LabelColumn = None,

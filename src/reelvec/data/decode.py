@@ -10,14 +10,12 @@ from av.video.reformatter import VideoReformatter
 
 from reelvec.core.shapes import Int, UInt8
 from reelvec.data.index import VideoRow
-from reelvec.data.video_file import NoVideoError, open_video, packets_from_key
+from reelvec.data.video_file import NoVideoError, open_video, packets_from_key, scaling
 
 _TYPES = "?IPBSIPB"
 """FFmpeg's picture types by number; the switching and BI pictures count as what they resemble"""
 _SEEK_GAIN = 4
 """frames that a seek must save; it costs about as much as decoding that many"""
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-"""for scaling; PyAV 17 began to take as many threads as there are cores, by default"""
 _REORDER = 32
 """frames beyond the last wanted one whose packets may come before it: more than any codec reorders"""
 
@@ -224,12 +222,7 @@ class _Reader:
     def _keep(self, frame: Any, number: int, picture_type: str, references: tuple[int, int]) -> _Kept:
         width, height = self.width_height
         self.coded_size = (frame.height, frame.width)
-        # To shrink, the mean over the area: FAST_BILINEAR is a third faster but picks single pixels (from 340x256 to half
-        # its size: 34 grey levels rms from the true mean, AREA 1.4, BILINEAR 8.6). To enlarge, AREA repeats pixels.
-        shrinks = width <= frame.width and height <= frame.height
-        scaled = self.reformatter.reformat(
-            frame, width, height, "rgb24", interpolation="AREA" if shrinks else "BILINEAR", **_ONE_THREAD
-        )
+        scaled = self.reformatter.reformat(frame, width, height, "rgb24", **scaling(frame, width, height))
         plane: Any = scaled.planes[0]  # rows end in padding
         picture = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width].reshape(height, width, 3)
         turned = np.rot90(picture, -self.row.rotation_degrees // 90)  # rot90 turns counter-clockwise

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelvec.data.file_processes import Alive
 from reelvec.data.probe import Row, probe
-from reelvec.data.video_file import open_video
+from reelvec.data.video_file import open_video, scaling
 
 # x264's tune for fast decoding leaves out the loop filter and CABAC. Measured at 228 x 128 with quality 20: decoding 1.7 times
 # as fast for a tenth more bytes and 0.3 dB. Presets beyond veryfast give no better picture there, and take longer.
@@ -34,8 +34,6 @@ _SOUND_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1
 """samples a second that AAC knows"""
 _SOUND_BITS = 64_000
 """a second and channel"""
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-"""for scaling; PyAV 17 began to take as many threads as there are cores, by default"""
 _RATES = 1, 240
 """frames a second that the encoder is told, whatever the file; it is a hint, and the times are kept"""
 
@@ -294,15 +292,11 @@ class _PictureTrack:
     def _small(self, frame: Any) -> Any:
         lies = self.rotation_degrees in (90, 270)
         width, height = (self.height, self.width) if lies else (self.width, self.height)
-        # as data/decode.py scales: by the mean over the area, which repeats pixels where it enlarges
-        shrinks = width <= frame.width and height <= frame.height
         # unless told so, it leaves the full range of levels that phones and MJPEG use in a picture marked otherwise
         range_of_levels: dict[str, Any] = (
             {"src_color_range": "JPEG", "dst_color_range": "MPEG"} if frame.color_range == 2 else {}
         )
-        small = self.reformatter.reformat(
-            frame, width, height, "yuv420p", interpolation="AREA" if shrinks else "BILINEAR", **range_of_levels, **_ONE_THREAD
-        )
+        small = self.reformatter.reformat(frame, width, height, "yuv420p", **scaling(frame, width, height), **range_of_levels)
         return _turn(small, self.rotation_degrees) if self.rotation_degrees else small
 
 

@@ -12,6 +12,10 @@ import av
 _MARKS_DAMAGE = {"h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "flv1"}
 
 
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+"""PyAV 17 began to scale with as many threads as there are cores, by default"""
+
+
 class NoVideoError(Exception):
     """The file opens, but has no moving picture that can be decoded."""
 
@@ -63,3 +67,13 @@ def packets_from_key(container: Any, stream: Any, key_pts: Sequence[int]) -> Ite
                     return chain([packet], packets)
                 break
     return None
+
+
+def scaling(frame: Any, width: int, height: int) -> dict[str, Any]:
+    """Return the options by which a frame is scaled to a size, for `VideoReformatter.reformat`: on one thread.
+
+    To shrink, the mean over the area: FAST_BILINEAR is a third faster but picks single pixels (from 340x256 to half its
+    size: 34 grey levels rms from the true mean, AREA 1.4, BILINEAR 8.6). To enlarge, AREA repeats pixels.
+    """
+    shrinks = width <= frame.width and height <= frame.height
+    return {"interpolation": "AREA" if shrinks else "BILINEAR", **_ONE_THREAD}

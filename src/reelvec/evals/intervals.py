@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from statistics import fmean, pstdev, stdev
 
 _NORMAL_95 = 1.959964
-_STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5 % points of Student's t for 1 to 9 degrees of freedom; the last serves beyond and errs on the safe side"""
+_STUDENT_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110,
+)  # fmt: skip
+"""97.5 % points of Student's t for 1 to 17 degrees of freedom; the last serves beyond and errs on the safe side"""
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

@@ -198,7 +198,7 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     torch.set_num_threads(1)
     study, began = find_study(name), perf_counter()
     arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
-    trained = {name: value for name, value in key.items() if name not in ("file", "pretext", "probe")}
+    trained = {name: key[name] for name in ("run", "encoder", "videos")}  # the rest is about measuring
     run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{_digest(trained)}"
     kept = run / f"measured-{_digest(key)}.json"
     if kept.exists():

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["holds", "does not hold", "undecided"]
+from reelvec.evals.intervals import over_draws
 
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110)
-"""97.5 % points of Student's t for 1 to 17 degrees of freedom; 2.1 beyond errs on the safe side"""
+Verdict = Literal["holds", "does not hold", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,11 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differe
     Raises ValueError for no pair, or for sequences of unlike length.
     """
     differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    n = len(differences)
-    if n == 0:
+    if not differences:
         raise ValueError("no pair to compare")
-    mean = sum(differences) / n
-    if n == 1:
-        return Difference(mean, -math.inf, math.inf)
-    deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
-    t = _T[n - 2] if n - 2 < len(_T) else 2.1
-    half = t * deviation / math.sqrt(n)
+    if len(differences) == 1:
+        return Difference(differences[0], -math.inf, math.inf)
+    mean, half = over_draws(differences)
     return Difference(mean, mean - half, mean + half)
 
 
