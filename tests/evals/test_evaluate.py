@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -12,6 +13,8 @@ from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import Index
 from reelvec.evals import evaluate
 from reelvec.evals.features import untrained_encoder
+from reelvec.evals.kept_features import kept_features
+from reelvec.evals.results import read_result
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 210)}
 
@@ -102,6 +105,31 @@ def test_what_is_stored_is_what_is_returned(result: dict, run: Path, videos: Pat
     assert set(result["protocol"]) == {"split", "features", "untrained", "baselines", "interval", "knn", "linear", "retrieval"}
     assert "held out by seed 0" in result["protocol"]["split"]
     assert result["encoders"]["motion"]["architecture"] == "tiny_motion"
+
+
+def test_every_answer_is_kept_beside_the_table(result: dict) -> None:
+    (table,) = result["tables"]
+    lines = pq.read_table(Path(result["file"]).parent / result["answers"]).to_pylist()
+    for row in table["rows"][:-1]:
+        for column, value in row["values"].items():
+            units = [line for line in lines if (line["row"], line["column"]) == (row["name"], column)]
+            assert len(units) == table["test"]
+            assert np.mean([line["score"] for line in units]) == pytest.approx(value)
+            assert all(line["label"] == Path(line["unit"]).parent.name for line in units)
+    named = [line for line in lines if line["row"] == "visual" and line["column"] == "linear"]
+    assert all((line["named"] == line["label"]) == (line["score"] == 1) and 0 < line["sure"] <= 1 for line in named)
+
+
+def test_features_are_kept_and_shared(result: dict, run: Path, videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = kept_features(read_result(Path(result["file"])))
+    assert set(kept.vectors) == {"visual", "motion"}
+    assert kept.vectors["visual"].shape == (15, 128)
+    assert [Path(path).parent.name for path in kept.paths] == ["blue"] * 5 + ["green"] * 5 + ["red"] * 5
+    read_again: list[str] = []
+    monkeypatch.setattr("reelvec.evals.kept_features.extract", lambda readers, *a, **k: read_again.append(readers))
+    again = evaluate(run, videos, tasks=("retrieval",), out=run / "evals" / "again.json")
+    assert not read_again
+    assert again["tables"][0]["rows"][0]["values"]["R@1"] == result["tables"][0]["rows"][0]["values"]["R@1"]
 
 
 def test_it_repeats(result: dict, run: Path, videos: Path, tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ def test_accuracy_and_interval_equal_a_slow_version(shots: int, grouped: bool) -
     x, y = noisy(91, 7)
     groups = torch.arange(91) // 14 if grouped else None
     one = Fewshot(episodes=70, shots=(shots,), seed=3)
-    got = one.run(x[:0], y[:0], x, y, None, groups)
+    got = one.run(x[:0], y[:0], x, y, None, groups).columns[f"fewshot 5-way {shots}-shot"]
     slow = np.array([slow_episode(x.numpy(), *episode) for episode in one.drawn(_usable(y, groups, shots), shots)])
-    assert got[f"fewshot 5-way {shots}-shot"] == pytest.approx(slow.mean())
-    assert got[f"fewshot 5-way {shots}-shot plus_minus"] == pytest.approx(1.96 * slow.std() / 70**0.5)
+    assert got.mean == pytest.approx(slow.mean())
+    assert got.half == pytest.approx(1.96 * slow.std() / 70**0.5)
     assert 0.3 < slow.mean() < 0.99
 
 
@@ -74,15 +74,15 @@ def test_every_row_gets_the_same_episodes() -> None:
     """Features that differ by a turn and a scale have the same angles, and so exactly the same hits."""
     x, y = noisy(100, 5)
     turn = torch.linalg.qr(torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
-    straight, turned = Fewshot().run(x, y, x, y), Fewshot().run(x, y, 7 * x @ turn, y)
+    straight, turned = Fewshot().run(x, y, x, y).shares, Fewshot().run(x, y, 7 * x @ turn, y).shares
     assert straight == pytest.approx(turned)
 
 
 def test_constant_features_are_at_chance() -> None:
     y = torch.arange(100) % 5
-    got = Fewshot(episodes=20).run(torch.ones(4, 3), y[:4], torch.ones(100, 3), y)
-    assert got["fewshot 5-way 1-shot"] == pytest.approx(0.2)
-    assert got["fewshot 5-way 1-shot plus_minus"] == pytest.approx(0.0)
+    got = Fewshot(episodes=20).run(torch.ones(4, 3), y[:4], torch.ones(100, 3), y).columns["fewshot 5-way 1-shot"]
+    assert got.mean == pytest.approx(0.2)
+    assert got.half == pytest.approx(0.0)
 
 
 def test_classes_weigh_alike_whatever_their_queries() -> None:
@@ -95,9 +95,9 @@ def test_classes_weigh_alike_whatever_their_queries() -> None:
 def test_centring_takes_the_training_mean_off() -> None:
     x, y = noisy(100, 5)
     far = x + 100.0
-    got = Fewshot(centred=True).run(far, y, far, y)
-    assert got == pytest.approx(Fewshot(centred=True).run(x, y, x, y))
-    assert got["fewshot 5-way 1-shot"] > Fewshot().run(far, y, far, y)["fewshot 5-way 1-shot"] + 0.01
+    got = Fewshot(centred=True).run(far, y, far, y).shares
+    assert got == pytest.approx(Fewshot(centred=True).run(x, y, x, y).shares)
+    assert got["fewshot 5-way 1-shot"] > Fewshot().run(far, y, far, y).shares["fewshot 5-way 1-shot"] + 0.01
 
 
 def test_the_plan_says_what_the_videos_allow() -> None:
@@ -106,9 +106,7 @@ def test_the_plan_says_what_the_videos_allow() -> None:
     assert dict(plan.chance) == {"fewshot 3-way 1-shot": 1 / 3, "fewshot 2-way 5-shot": 1 / 2}
     assert any("3 of them also have training videos" in note for note in plan.notes)
     assert any("at most 2 queries" in note for note in plan.notes)
-    assert list(Fewshot().run(torch.ones(30, 2), train, torch.ones(22, 2), test)) == [
-        name for column in plan.chance for name in (column, f"{column} plus_minus")
-    ]
+    assert list(Fewshot().run(torch.ones(30, 2), train, torch.ones(22, 2), test).columns) == list(plan.chance)
     fresh = Fewshot().plan(train + 4, test)
     assert any("none of them has a training video" in note for note in fresh.notes)
 
@@ -118,4 +116,4 @@ def test_a_class_of_a_single_group_takes_no_part() -> None:
     plan = Fewshot().plan(test, test, groups)
     assert not plan.chance
     assert any("no 1-shot column" in note for note in plan.notes)
-    assert Fewshot().run(torch.ones(16, 2), test, torch.ones(16, 2), test, groups, groups) == {}
+    assert Fewshot().run(torch.ones(16, 2), test, torch.ones(16, 2), test, groups, groups).shares == {}

@@ -29,7 +29,7 @@ def test_scores_equal_a_slow_version_up_to_the_factor_that_is_taken_off(k: int) 
 def test_a_near_neighbour_outweighs_many_far_ones() -> None:
     train = torch.tensor([[1.0, 0.0], *[[0.3, 1.0]] * 5])
     labels = torch.tensor([1, 0, 0, 0, 0, 0])
-    got = Knn(k=6).run(train, labels, torch.tensor([[1.0, 0.05]]), torch.tensor([1]))
+    got = Knn(k=6).run(train, labels, torch.tensor([[1.0, 0.05]]), torch.tensor([1])).shares
     assert got == {"knn": 1.0}
 
 
@@ -37,5 +37,5 @@ def test_scale_of_features_does_not_matter_and_does_not_overflow() -> None:
     generator = torch.Generator().manual_seed(0)
     train, test = torch.randn(30, 5, generator=generator), torch.randn(20, 5, generator=generator)
     labels, test_labels = torch.arange(30) % 3, torch.arange(20) % 3
-    plain = Knn().run(train, labels, test, test_labels)
-    assert plain == Knn().run(train * 1e4, labels, test * 1e-4, test_labels)
+    plain = Knn().run(train, labels, test, test_labels).shares
+    assert plain == Knn().run(train * 1e4, labels, test * 1e-4, test_labels).shares

@@ -43,7 +43,7 @@ def test_constant_features_do_no_harm() -> None:
     x, y = blobs(60, 4, 3, 0.1)
     padded = torch.cat([x, torch.full((60, 3), 7.0)], 1)
     test, test_y = blobs(30, 4, 3, 0.1, seed=1)
-    got = Linear().run(padded, y, torch.cat([test, torch.full((30, 3), 9.0)], 1), test_y)
+    got = Linear().run(padded, y, torch.cat([test, torch.full((30, 3), 9.0)], 1), test_y).shares
     assert got["linear"] == 1.0
 
 
@@ -157,8 +157,8 @@ def test_test_labels_have_no_part_in_the_fit() -> None:
     test, test_y = blobs(300, 6, 3, 1.5, seed=1)
     right = Linear().run(x, y, test, test_y)
     wrong = Linear().run(x, y, test, (test_y + 1) % 3)
-    assert right["linear_c"] == wrong["linear_c"]
-    assert right["linear"] > 0.6 > wrong["linear"]
+    assert right.details["linear_c"] == wrong.details["linear_c"]
+    assert right.shares["linear"] > 0.6 > wrong.shares["linear"]
 
 
 def test_groups_stay_together_when_c_is_picked() -> None:
@@ -189,4 +189,4 @@ def test_where_nothing_can_be_held_out_c_is_fixed() -> None:
 def test_a_class_of_one_video_does_not_stop_it() -> None:
     x, y = blobs(31, 4, 3, 0.2)
     y[-1] = 3
-    assert Linear().run(x, y, x, y)["linear"] > 0.9
+    assert Linear().run(x, y, x, y).shares["linear"] > 0.9

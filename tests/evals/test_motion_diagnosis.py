@@ -203,7 +203,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def words(shapes: Path) -> Callable[[str, str], dict]:
+def words(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], dict]:
     """The linear row of an encoder for a column of labels."""
     labelled = read_labels(shapes / "labels.csv", label_column="motion,scene")
     probed = index([video.path for video in labelled.videos], workers=0)
@@ -214,7 +214,8 @@ def words(shapes: Path) -> Callable[[str, str], dict]:
     test = labelled.test_mask("motion", 0.3, 0)
     found = {probed.row(i).path: i for i in range(len(probed))}
     rows = [found[video.path] for video in labelled.videos]
-    read = read_changed(known, probed, rows, test, clips=None, seed=0, baselines=False, device=CPU)
+    folder = tmp_path_factory.mktemp("features")
+    read = read_changed(known, probed, rows, test, folder=folder, clips=None, seed=0, baselines=False, device=CPU)
     assert read.found.all()
 
     def row(name: str, column: str) -> dict:

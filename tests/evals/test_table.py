@@ -19,7 +19,7 @@ class TestEveryEval:
         """Return what a run finds and the columns of its plan: 60 videos to learn from, 30 to measure with."""
         features, _ = made(90, 3, spread)
         labels = torch.arange(90) % 3
-        got = EVALS[name]().run(features[:60], labels[:60], features[60:], labels[60:])
+        got = EVALS[name]().run(features[:60], labels[:60], features[60:], labels[60:]).shares
         return got, list(EVALS[name]().plan(labels[:60], labels[60:]).chance)
 
     def test_columns_are_shares_and_clear_classes_are_found(self, name: str) -> None:
@@ -42,18 +42,18 @@ class TestEveryEval:
         labels = torch.arange(90) % 3
         order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
         one = EVALS[name]()
-        straight = one.run(features[:60], labels[:60], features[60:], labels[60:])
-        other = one.run(features[:60], labels[:60], features[60:][order], labels[60:][order])
+        straight = one.run(features[:60], labels[:60], features[60:], labels[60:]).columns
+        other = one.run(features[:60], labels[:60], features[60:][order], labels[60:][order]).columns
         for column in one.plan(labels[:60], labels[60:]).chance:
-            room = 4 * straight[f"{column} plus_minus"] if name == "fewshot" else 1e-6
-            assert straight[column] == pytest.approx(other[column], abs=room)
+            room = 4 * (straight[column].half or 0.0) if name == "fewshot" else 1e-6
+            assert straight[column].mean == pytest.approx(other[column].mean, abs=room)
 
     def test_a_test_class_unknown_in_training_counts_as_wrong(self, name: str) -> None:
         features, _ = made(40, 2, 0.01)
         labels = torch.arange(40) % 2
         labels[-4:] = 7
         one = EVALS[name]()
-        got = one.run(features[:20], labels[:20], features[20:], labels[20:])
+        got = one.run(features[:20], labels[:20], features[20:], labels[20:]).shares
         *_, last = one.plan(labels[:20], labels[20:]).chance
         if name != "fewshot":  # learns nothing from training videos
             assert got[last] == 0.8
@@ -99,10 +99,10 @@ def test_columns_of_draws_get_their_own_interval() -> None:
     assert any("3-way" in note for note in got["notes"])
     row, chance = got["rows"]
     y, sides = torch.arange(120) % 3, torch.tensor(test)
-    runs = [seeded("fewshot", 0).run(x[~sides], y[~sides], x[sides], y[sides]) for x in (good, other)]
+    runs = [seeded("fewshot", 0).run(x[~sides], y[~sides], x[sides], y[sides]).columns for x in (good, other)]
     for column in got["columns"][:2]:
-        half = sum(run[f"{column} plus_minus"] for run in runs) / 2
-        assert row["values"][column] == pytest.approx(sum(run[column] for run in runs) / 2)
+        half = sum(run[column].half or 0.0 for run in runs) / 2
+        assert row["values"][column] == pytest.approx(sum(run[column].mean for run in runs) / 2)
         assert row["high"][column] - row["low"][column] == pytest.approx(2 * half)
         assert chance["values"][column] == pytest.approx(1 / 3)
     assert list(row["details"]) == ["each"]

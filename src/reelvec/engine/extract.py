@@ -62,6 +62,8 @@ class Reader:
     """of frames on the device, in [0, 1] or in the pixels of the view, not normalised"""
     change: Change | None = None
     """what is done to the clips first; readers of one stream share its decoding whatever they change"""
+    identity: str = ""
+    """what its vectors hang on beside the clips, in words that change with it; empty: they are not to be kept"""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from reelvec.evals.evaluate import (
     load_encoders,
     reading_in_words,
     refuse_no_clips,
-    result_file,
 )
 from reelvec.evals.features import UNTRAINED, ChangedFeatures, read_changed
 from reelvec.evals.knn import Knn
 from reelvec.evals.labels import read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.motion_diagnosis import INTERVAL, RULE, fill_diagnosis
+from reelvec.evals.results import FEATURES, result_file
 
 _CLIPS = {
     "ordinary": "one probe, fitted once on ordinary clips of the training videos, scores all columns but the last; changes are "
@@ -72,11 +72,14 @@ def diagnose(
     cards = {name: card for name, (_, card) in loaded.items()}
     tests = {column: labelled.test_mask(column, TEST_SHARE, seed) for column in labelled.columns}
     probed, usable, left_out = find_videos(labelled, list(cards.values()), index_file, workers)
+    step = max(card.step for card in cards.values())
+    file = Path(out) if out is not None else result_file(Path(run), Path(labels), step, "-motion")
     read = read_changed(
         loaded,
         probed,
         [row for _, row in usable],
         [any(test[i] for test in tests.values()) for i, _ in usable],
+        folder=file.parent / FEATURES,
         clips=clips,
         seed=seed,
         baselines=baselines,
@@ -103,8 +106,6 @@ def diagnose(
         notes.append("intervals take the test videos as independent; videos of one group are not, so they are too narrow")
     seeds = f"seeds {seed} to {seed + UNTRAINED - 1}"
     beside = {"untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks ({seeds})"}
-    step = max(card.step for card in cards.values())
-    file = Path(out) if out is not None else result_file(Path(run), Path(labels), step, "-motion")
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),

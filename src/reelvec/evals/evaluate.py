@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from reelvec.backbones import load_encoder, saved_encoders
-from reelvec.core import Encoder, EncoderCard, ReelvecError, RunFolder, write_json
+from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import MOST_CLIPS, OnProgress
+from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.features import UNTRAINED, read_features
 from reelvec.evals.labels import Labels, read_labels
+from reelvec.evals.results import FEATURES, answers_file, result_file
 from reelvec.evals.table import EVALS, Eval, Features, fill_table, seeded
 
 TEST_SHARE = 0.3
@@ -54,9 +56,11 @@ def evaluate(
         index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
-    Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file"}; each
-    table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim", "values", "low", "high",
-    "details"}]}, values being shares of test videos and low and high their 95 % intervals.
+    Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file",
+    "answers", "features"}; each table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim",
+    "values", "low", "high", "details"}]}, values being shares of test videos and low and high their 95 % intervals. "answers"
+    names the file of every single answer (`evals.answers`), "features" the folder of each encoder's features, which the next
+    measure on these videos takes from there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
     evals = _chosen_evals(tasks, seed)
@@ -69,10 +73,13 @@ def evaluate(
     # sides are drawn before any file is opened: a file that breaks later moves no other video
     tests = {column: labelled.test_mask(column, TEST_SHARE, seed) for column in labelled.columns}
     probed, usable, left_out = find_videos(labelled, [card for _, card in loaded.values()], index_file, workers)
+    cards = {name: card for name, (_, card) in loaded.items()}
+    file = Path(out) if out is not None else result_file(Path(run), Path(labels), max(card.step for card in cards.values()))
     read = read_features(
         loaded,
         probed,
         [row for _, row in usable],
+        folder=file.parent / FEATURES,
         clips=clips,
         seed=seed,
         baselines=baselines,
@@ -84,8 +91,10 @@ def evaluate(
     kept = [number for (number, _), found in zip(usable, read.found.tolist(), strict=True) if found]
     rows = [Features(row.name, [draw[read.found] for draw in row.draws]) for row in read.rows]
     notes = list(labelled.notes)
-    tables = [_table(labelled, column, tests[column], kept, rows, evals, left_out, notes) for column in labelled.columns]
-    cards = {name: card for name, (_, card) in loaded.items()}
+    answers: list[Any] = []
+    tables = [
+        _table(labelled, column, tests[column], kept, rows, evals, left_out, notes, answers) for column in labelled.columns
+    ]
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
@@ -94,9 +103,11 @@ def evaluate(
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
         "tables": tables,
+        "file": str(file),
+        "answers": answers_file(file).name,
+        "features": {name: f"{FEATURES}/{place}" for name, place in read.places.items()},
     }
-    file = Path(out) if out is not None else result_file(Path(run), Path(labels), max(card.step for card in cards.values()))
-    result["file"] = str(file)
+    write_answers(answers_file(file), answers)
     write_json(file, result)
     return result
 
@@ -174,6 +185,7 @@ def _table(
     evals: list[Eval],
     left_out: dict[str, str],
     notes: list[str],
+    answers: list[Any],
 ) -> dict[str, Any]:
     sides = [test[i] for i in kept]
     check_sides(labelled, column, kept, sides, left_out, notes)
@@ -181,6 +193,9 @@ def _table(
     groups = [video.group for video in videos if video.group is not None]
     table = fill_table(evals, rows, [video.labels[column] for video in videos], sides, groups or None)
     notes += [f"{column}: {note}" for note in table.pop("notes")]
+    tested = [video for video, is_test in zip(videos, sides, strict=True) if is_test]
+    paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
+    answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
     return {"label_column": column, **table}
 
 
@@ -240,9 +255,3 @@ def reading_in_words(labelled: Labels, cards: dict[str, EncoderCard], clips: int
         "split": split + (", groups kept together" if grouped else ""),
         "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
     }
-
-
-def result_file(run: Path, labels: Path, step: int, kind: str = "") -> Path:
-    """Return where a result stands in a run folder: named after the labels and the step."""
-    name = labels.absolute().stem if labels.is_file() else labels.absolute().name
-    return RunFolder(run).evals / f"{name}{kind}-step{step:06d}.json"

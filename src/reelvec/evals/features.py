@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,9 +11,10 @@ from reelvec.backbones import build_encoder
 from reelvec.core import Encoder, EncoderCard, Needs, Stream, StreamNeed
 from reelvec.core.shapes import Bool, Float
 from reelvec.data.index import Index
-from reelvec.engine.extract import Change, OnProgress, Reader, encoder_reader, extract, whole_videos
+from reelvec.engine.extract import Change, OnProgress, Reader, encoder_reader
 from reelvec.evals.baselines import colour_histogram, pixel_vector
 from reelvec.evals.changed_clips import FROZEN, ORDINARY, changes_for
+from reelvec.evals.kept_features import extract_kept, place_of
 from reelvec.evals.table import Features, concatenate
 
 UNTRAINED = 3
@@ -26,6 +28,8 @@ class ReadFeatures:
     rows: list[Features]
     found: Bool[Tensor, "videos"]
     left_out: dict[str, str]
+    places: dict[str, str]
+    """encoder -> the folder in which its features are kept"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def read_features(
     index: Index,
     rows: Sequence[int],
     *,
+    folder: Path,
     clips: int | None,
     seed: int,
     baselines: bool = True,
@@ -75,23 +80,21 @@ def read_features(
     """Compute the features of these videos of the index for every row of the table but chance.
 
     With more than one encoder, "both" are their features side by side. Baselines are untrained networks, with the seeds
-    seed ... seed + 2, and pixels and colours of the pictures that the first encoder of RGB sees.
+    seed ... seed + 2, and pixels and colours of the pictures that the first encoder of RGB sees. Features are kept in `folder`.
     """
-    readers = [encoder_reader(name, encoder, card, device) for name, (encoder, card) in encoders.items()]
+    readers = [_trained_reader(name, encoder, card, device) for name, (encoder, card) in encoders.items()]
     if baselines:
         for name, (_, card) in encoders.items():
-            for draw in range(UNTRAINED):
-                readers.append(encoder_reader(_untrained(name, draw), untrained_encoder(card, seed + draw), card, device))
+            readers += [_untrained_reader(name, card, seed, draw, device) for draw in range(UNTRAINED)]
         picture = picture_card(encoders)
         readers += [
-            Reader("raw pixels", picture.needs, picture.size, pixel_vector),
-            Reader("colour histogram", picture.needs, picture.size, colour_histogram),
+            Reader("raw pixels", picture.needs, picture.size, pixel_vector, identity="4x16x16 grey, 8x8 colour"),
+            Reader("colour histogram", picture.needs, picture.size, colour_histogram, identity="8x8x8 bins, square roots"),
         ]
-    pieces = whole_videos(index, rows)
-    read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=on_progress)
+    read = extract_kept(folder, readers, index, rows, clips=clips, device=device, workers=workers, on_progress=on_progress)
     vectors = {name: torch.from_numpy(values) for name, values in read.vectors.items()}
     if not vectors:  # not one file could be read: no reader has said how long its vectors are
-        return ReadFeatures([], torch.from_numpy(read.found), read.left_out)
+        return ReadFeatures([], torch.from_numpy(read.found), read.left_out, {})
     table = [Features(name, [vectors[name]]) for name in encoders]
     if len(encoders) > 1:
         table.append(Features("both", [concatenate([vectors[name] for name in encoders])]))
@@ -101,7 +104,8 @@ def read_features(
             each = [concatenate([row.draws[draw] for row in fresh]) for draw in range(UNTRAINED)]
             fresh.append(Features("untrained both", each))
         table += [*fresh, *(Features(name, [vectors[name]]) for name in ("raw pixels", "colour histogram"))]
-    return ReadFeatures(table, torch.from_numpy(read.found), read.left_out)
+    places = {reader.name: place_of(reader, clips) for reader in readers if reader.name in encoders}
+    return ReadFeatures(table, torch.from_numpy(read.found), read.left_out, places)
 
 
 def read_changed(
@@ -110,6 +114,7 @@ def read_changed(
     rows: Sequence[int],
     tested: Sequence[bool],
     *,
+    folder: Path,
     clips: int | None,
     seed: int,
     baselines: bool = True,
@@ -124,14 +129,11 @@ def read_changed(
     made: list[tuple[str, list[dict[str, Reader]], dict[str, str]]] = []
     for name, (encoder, card) in encoders.items():
         changes, left_out = changes_for(card, seed)
-        networks = {name: [encoder_reader(name, encoder, card, device)]}
+        networks = {name: [_trained_reader(name, encoder, card, device)]}
         if baselines:
-            networks[f"untrained {name}"] = [
-                encoder_reader(_untrained(name, draw), untrained_encoder(card, seed + draw), card, device)
-                for draw in range(UNTRAINED)
-            ]
+            networks[f"untrained {name}"] = [_untrained_reader(name, card, seed, draw, device) for draw in range(UNTRAINED)]
         for row, plain in networks.items():
-            made.append((row, [_changed(reader, changes) for reader in plain], left_out))
+            made.append((row, [_changed(reader, changes, seed) for reader in plain], left_out))
     made.sort(key=lambda row: row[0] not in encoders)  # untrained ones last
     every = [readers for _, draws, _ in made for readers in draws]
     found = torch.zeros(len(rows), dtype=torch.bool)
@@ -150,8 +152,8 @@ def read_changed(
             if on_progress:
                 on_progress(before + done * many // total, len(rows), text)
 
-        pieces = whole_videos(index, [rows[i] for i in where])
-        read = extract(readers, index, pieces, clips=clips, device=device, workers=workers, on_progress=progress)
+        part = [rows[i] for i in where]
+        read = extract_kept(folder, readers, index, part, clips=clips, device=device, workers=workers, on_progress=progress)
         done_before += len(where)
         unreadable |= read.left_out
         found[where] = torch.from_numpy(read.found)
@@ -166,10 +168,29 @@ def read_changed(
     return ReadChanged(table, found, unreadable)
 
 
-def _changed(reader: Reader, changes: dict[str, Change]) -> dict[str, Reader]:
+def _changed(reader: Reader, changes: dict[str, Change], seed: int) -> dict[str, Reader]:
     """Return the reader of ordinary clips and one for each change, each under a name of its own."""
-    changed = {v: replace(reader, name=f"{reader.name} {v}", change=change) for v, change in changes.items()}
+    changed = {
+        variant: replace(
+            reader, name=f"{reader.name} {variant}", change=change, identity=f"{reader.identity}, {variant} by seed {seed}"
+        )
+        for variant, change in changes.items()
+    }
     return {ORDINARY: reader, **changed}
+
+
+def _trained_reader(name: str, encoder: Encoder, card: EncoderCard, device: torch.device) -> Reader:
+    return replace(encoder_reader(name, encoder, card, device), identity=f"{_fed(card)} {card.weights_sha256}")
+
+
+def _untrained_reader(name: str, card: EncoderCard, seed: int, draw: int, device: torch.device) -> Reader:
+    reader = encoder_reader(_untrained(name, draw), untrained_encoder(card, seed + draw), card, device)
+    return replace(reader, identity=f"{_fed(card)} untrained by seed {seed + draw}, torch {torch.__version__}")
+
+
+def _fed(card: EncoderCard) -> str:
+    """Say what features hang on beside weights and clips: the network, and what pixels become on their way into it."""
+    return card.model_dump_json(include={"architecture", "channels", "arguments", "mean", "std"})
 
 
 def picture_card(encoders: dict[str, tuple[Encoder, EncoderCard]]) -> EncoderCard:

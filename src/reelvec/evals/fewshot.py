@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reelvec.core import Config, sample_generator
 from reelvec.core.shapes import Float, Int
-from reelvec.evals.intervals import over_episodes
+from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 
 _CHUNK = 32
@@ -91,12 +91,12 @@ class Fewshot(Config):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
-        """Return, for each column, its mean accuracy and "<column> plus_minus"; training videos serve to centre only."""
+    ) -> Outcome:
+        """Return for each column the accuracy of every episode; training videos serve to centre only."""
         features = test_features.double()
         if self.centred:
             features = features - train_features.double().mean(0)
-        numbers = {}
+        columns = {}
         for shots in self.shots:
             usable = _usable(test_labels, test_groups, shots)
             if len(usable) < 2:
@@ -105,8 +105,8 @@ class Fewshot(Config):
             shown, asked = (torch.from_numpy(np.stack(part)) for part in zip(*self.drawn(usable, shots), strict=True))
             chunks = zip(shown.split(_CHUNK), asked.split(_CHUNK), strict=True)
             accuracies = torch.cat([episode_accuracies(features, *chunk) for chunk in chunks])
-            numbers[column], numbers[f"{column} plus_minus"] = over_episodes(accuracies.tolist())
-        return numbers
+            columns[column] = Answers(accuracies, over="episodes")
+        return Outcome(columns)
 
     def drawn(self, usable: list[tuple[np.ndarray, np.ndarray]], shots: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield each episode's shown videos (ways, shots) and asked ones (ways, queries; -1 where a class has no more).

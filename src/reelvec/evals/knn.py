@@ -6,6 +6,7 @@ from torch import Tensor
 from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
 from reelvec.evals.baselines import majority_accuracy
+from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 
 _CHUNK = 256
@@ -57,8 +58,9 @@ class Knn(Config):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
-        """Return {"knn": top-1 accuracy}; labels are class numbers from 0, groups are not used."""
+    ) -> Outcome:
+        """Return the column "knn": top-1 hits; labels are class numbers from 0, groups are not used."""
         classes = int(max(train_labels.max(), test_labels.max())) + 1
         scores = knn_scores(train_features, train_labels, test_features, classes, self.k, self.temperature)
-        return {"knn": (scores.argmax(1) == test_labels).double().mean().item()}
+        votes, named = scores.max(1)
+        return Outcome({"knn": Answers((named == test_labels).double(), named=named, sure=votes / scores.sum(1))})

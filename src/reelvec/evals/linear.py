@@ -9,6 +9,7 @@ from torch import Tensor
 from reelvec.core import Config, sample_generator
 from reelvec.core.shapes import Bool, Float, Int
 from reelvec.evals.baselines import majority_accuracy
+from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 from reelvec.evals.split import hold_out
 
@@ -160,8 +161,8 @@ class Linear(Config):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
-        """Return {"linear": top-1 accuracy, "linear_c": the C that was picked}.
+    ) -> Outcome:
+        """Return the column "linear", top-1 hits, and the detail "linear_c", the C that was picked.
 
         `train_groups` (patients, source files) keep videos of one group on one side when C is picked.
         """
@@ -171,8 +172,8 @@ class Linear(Config):
         x = space(train_features)
         c = self.pick(x, train_labels, classes, train_groups)
         weights = fit_logistic(x, train_labels, classes, c)
-        predicted = (space(test_features) @ weights[:-1] + weights[-1]).argmax(1)
-        return {"linear": (predicted == test_labels).double().mean().item(), "linear_c": c}
+        sure, named = (space(test_features) @ weights[:-1] + weights[-1]).softmax(1).max(1)
+        return Outcome({"linear": Answers((named == test_labels).double(), named=named, sure=sure)}, {"linear_c": c})
 
     def pick(
         self, x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], classes: int, groups: Int[Tensor, "n"] | None = None

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from reelvec.core import Config, sample_generator
 from reelvec.core.shapes import Float, Int
-from reelvec.evals.intervals import over_draws
 from reelvec.evals.linear import Linear, Space, fit_logistic, standard
+from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 
 
@@ -72,13 +72,13 @@ class Lowshot(Config):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
-        """Return, for each column, its mean accuracy over draws and "<column> plus_minus" (Student's interval)."""
+    ) -> Outcome:
+        """Return for each column the accuracy of every draw."""
         train_features, test_features = train_features.double(), test_features.double()
         classes = int(max(train_labels.max(), test_labels.max())) + 1
         by = standard(train_features)
         orders = [self._order(train_labels, draw) for draw in range(self.draws)]
-        numbers = {}
+        columns = {}
         for column, many in self._wanted(train_labels).items():
             shares = []
             for order in orders:
@@ -90,8 +90,8 @@ class Lowshot(Config):
                 weights = fit_logistic(x, labels, classes, c)
                 predicted = (space(test_features) @ weights[:-1] + weights[-1]).argmax(1)
                 shares.append((predicted == test_labels).double().mean().item())
-            numbers[column], numbers[f"{column} plus_minus"] = over_draws(shares)
-        return numbers
+            columns[column] = Answers(torch.tensor(shares, dtype=torch.float64), over="draws")
+        return Outcome(columns)
 
     def _wanted(self, train_labels: Int[Tensor, "n"]) -> dict[str, dict[int, int]]:
         """Return {column: {class: videos of it}}."""

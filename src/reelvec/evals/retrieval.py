@@ -1,11 +1,13 @@
 """Nearest-neighbour video retrieval without training (Xu et al. 2019, VCOP; eval_protocols, section b)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
 from reelvec.evals.baselines import chance_recall
+from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 
 _CHUNK = 256
@@ -36,14 +38,14 @@ class Retrieval(Config):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
-        """Return {"R@k": share of hits} for each k; groups are not used."""
+    ) -> Outcome:
+        """Return the column "R@k", hits among the first k, for each k; groups are not used."""
         gallery = F.normalize(train_features, dim=1)
         deepest = min(max(self.at), len(gallery))
-        hits = dict.fromkeys(self.at, 0)
+        hits: dict[int, list[Tensor]] = {k: [] for k in self.at}
         for start in range(0, len(test_features), _CHUNK):
             cosine = F.normalize(test_features[start : start + _CHUNK], dim=1) @ gallery.T
             shared = train_labels[cosine.topk(deepest, dim=1).indices] == test_labels[start : start + _CHUNK, None]
             for k in self.at:
-                hits[k] += int(shared[:, :k].any(1).sum())
-        return {f"R@{k}": hits[k] / len(test_features) for k in self.at}
+                hits[k].append(shared[:, :k].any(1))
+        return Outcome({f"R@{k}": Answers(torch.cat(found).double()) for k, found in hits.items()})

@@ -11,10 +11,10 @@ from torch import Tensor
 from reelvec.core import Config
 from reelvec.core.shapes import Float, Int
 from reelvec.evals.fewshot import Fewshot
-from reelvec.evals.intervals import wilson
 from reelvec.evals.knn import Knn
 from reelvec.evals.linear import Linear
 from reelvec.evals.lowshot import Lowshot
+from reelvec.evals.outcome import Answers, Outcome, interval
 from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
 
@@ -42,12 +42,11 @@ class Eval(Protocol):
         test_labels: Int[Tensor, "m"],
         train_groups: Int[Tensor, "n"] | None = None,
         test_groups: Int[Tensor, "m"] | None = None,
-    ) -> dict[str, float]:
+    ) -> Outcome:
         """Return the columns of `plan`, and numbers beside them, by name.
 
-        Beside a column that is a mean over draws or episodes stands "<column> plus_minus", half the width of its 95 %
-        interval; every other column is a share of the test videos and gets Wilson's. Draws may depend on labels, never on
-        features: all rows of a table share them. No label of a video may be learnt from and compared with at once.
+        Draws may depend on labels, never on features: all rows of a table share them. No label of a video may be learnt
+        from and compared with at once.
         """
         ...
 
@@ -91,7 +90,8 @@ def fill_table(
 ) -> dict[str, Any]:
     """Run every evaluation on every row of features and add the row of chance. All but `rows` are per video.
 
-    Returns {"classes", "train", "test", "columns", "notes", "rows": [{"name", "dim", "values", "low", "high", "details"}]}.
+    Returns {"classes", "train", "test", "columns", "notes", "rows": [{"name", "dim", "values", "low", "high", "details"}],
+    "answers"}, the last being row -> column -> `Answers` of each network that is averaged.
     """
     classes = sorted(set(labels))
     number = {name: i for i, name in enumerate(classes)}
@@ -105,15 +105,17 @@ def fill_table(
         train_groups, test_groups = numbered[~is_test], numbered[is_test]
     plans = [one.plan(train_y, test_y, test_groups) for one in evals]
     chance = {column: share for plan in plans for column, share in plan.chance.items()}
-    filled = []
+    filled: list[dict[str, Any]] = []
+    answers: dict[str, dict[str, list[Answers]]] = {}
     for row in rows:
         runs = []
         for features in row.draws:
-            numbers: dict[str, float] = {}
-            for one in evals:
-                numbers |= one.run(features[~is_test], train_y, features[is_test], test_y, train_groups, test_groups)
-            runs.append(numbers)
-        filled.append(_row(row.name, row.draws[0].shape[1], runs, list(chance), len(test_y)))
+            found = [
+                one.run(features[~is_test], train_y, features[is_test], test_y, train_groups, test_groups) for one in evals
+            ]
+            runs.append(joined(found))
+        filled.append(_row(row.name, row.draws[0].shape[1], runs))
+        answers[row.name] = {column: [run.columns[column] for run in runs] for column in runs[0].columns}
     filled.append({"name": "chance", "dim": 0, "values": chance, "low": {}, "high": {}, "details": {}})
     return {
         "classes": classes,
@@ -122,27 +124,28 @@ def fill_table(
         "columns": list(chance),
         "notes": [note for plan in plans for note in plan.notes],
         "rows": filled,
+        "answers": answers,
     }
 
 
-def _row(name: str, dim: int, runs: list[dict[str, float]], columns: list[str], n: int) -> dict[str, Any]:
-    mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0]}
-    bounds = {column: _interval(mean, column, n) for column in columns}
-    shown = {*columns, *(f"{column} plus_minus" for column in columns)}
-    details: dict[str, Any] = {key: [run[key] for run in runs] for key in runs[0] if key not in shown}
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Put the columns and details of several evaluations of one encoder side by side."""
+    columns = {column: answers for one in outcomes for column, answers in one.columns.items()}
+    return Outcome(columns, {name: number for one in outcomes for name, number in one.details.items()})
+
+
+def _row(name: str, dim: int, runs: list[Outcome]) -> dict[str, Any]:
+    """Put one kind of features into a row; several runs are several networks of the kind."""
+    columns = list(runs[0].columns)
+    bounds = {column: interval([run.columns[column] for run in runs]) for column in columns}
+    details: dict[str, Any] = {key: [run.details[key] for run in runs] for key in runs[0].details}
     if len(runs) > 1:
-        details["each"] = {column: [run[column] for run in runs] for column in columns}
+        details["each"] = {column: [run.shares[column] for run in runs] for column in columns}
     return {
         "name": name,
         "dim": dim,
-        "values": {column: mean[column] for column in columns},
+        "values": {column: sum(run.shares[column] for run in runs) / len(runs) for column in columns},
         "low": {column: low for column, (low, _) in bounds.items()},
         "high": {column: high for column, (_, high) in bounds.items()},
         "details": details,
     }
-
-
-def _interval(mean: dict[str, float], column: str, n: int) -> tuple[float, float]:
-    # of several networks, half the width is the mean of theirs: the interval of their mean is no wider
-    half = mean.get(f"{column} plus_minus")
-    return wilson(mean[column], n) if half is None else (max(0.0, mean[column] - half), min(1.0, mean[column] + half))

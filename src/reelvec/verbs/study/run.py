@@ -212,7 +212,7 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, 
     encoder, card = load_encoder(run, arm.encoder)
     # arms of one network have the same baseline: it is measured once
     network = card.model_dump(mode="json", exclude={"method", "step", "weights_sha256"})
-    fresh = Path(work) / "untrained" / f"{_digest([network, content['seed'], key['videos']])}.json"
+    fresh = Path(work) / "untrained" / f"{_digest([network, content['seed'], key['videos'], key['probe']])}.json"
     # three untrained networks are averaged: tenfold seeds keep those of one study seed from being another's
     measured = evaluate(
         run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=everything,
