@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from reelvec.parts.health import alignment, feature_std, mean_cosine, rank_me, uniformity
+from reelvec.parts.health import (
+    alignment,
+    between_share,
+    cka,
+    dead_dimensions,
+    feature_std,
+    mean_cosine,
+    rank_me,
+    spectrum_decay,
+    top_share,
+    uniformity,
+)
 
 
 def normal(rows, dim):
@@ -57,3 +68,43 @@ def test_alignment():
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert alignment(a, 3 * a) == pytest.approx(0)
     assert alignment(a, -a) == pytest.approx(4)
+
+
+def test_decay_of_a_made_spectrum_is_found():
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(400, 64, generator=generator, dtype=torch.float64))[0]
+    axes = torch.linalg.qr(axes - axes.mean(0))[0]
+    for alpha in (0.5, 1.0, 2.0):
+        z = axes * torch.arange(1, 65, dtype=torch.float64) ** (-alpha / 2)
+        assert spectrum_decay(z) == pytest.approx(alpha, abs=0.01)
+    assert spectrum_decay(torch.ones(5, 3)) == math.inf
+
+
+def test_top_share_and_dead_dimensions():
+    z = torch.randn(500, 10, generator=torch.Generator().manual_seed(0))
+    assert top_share(z) == pytest.approx(0.1, abs=0.05)
+    assert top_share(torch.arange(6.0)[:, None] * torch.tensor([1.0, 2.0])) == pytest.approx(1.0)
+    z[:, 3:6] = 0
+    assert dead_dimensions(z) == 3
+
+
+def test_share_between_videos():
+    generator = torch.Generator().manual_seed(0)
+    videos = torch.randn(200, 1, 8, generator=generator)
+    assert between_share(videos.expand(-1, 4, -1)) == pytest.approx(1.0)
+    assert between_share(torch.randn(2000, 4, 8, generator=generator)) == pytest.approx(0.25, abs=0.02)
+    assert between_share(torch.randn(1, 4, 8, generator=generator)) == pytest.approx(0.0)
+
+
+def test_cka_knows_rotations_and_equals_the_kernel_form():
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(50, 6, generator=generator), torch.randn(50, 9, generator=generator)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=generator))[0]
+    assert cka(a, 3 * a @ turn + 1) == pytest.approx(1.0)
+    centre = torch.eye(50, dtype=torch.float64) - 1 / 50
+    k, m = (centre @ x.double() @ x.double().T @ centre for x in (a, b))
+    slow = float((k * m).sum() / (k.norm() * m.norm()))
+    assert cka(a, b) == pytest.approx(slow)
+    wide = torch.randn(5, 40, generator=generator), torch.randn(5, 30, generator=generator)
+    tall = [torch.cat([x, torch.zeros(5, 100)], 1) for x in wide]
+    assert cka(*wide) == pytest.approx(cka(*tall))

@@ -1,14 +1,28 @@
-"""95 % intervals: of a share of videos, of the mean over draws, of the mean over few-shot episodes."""
+"""95 % intervals: of a share of videos, of means over draws and over few-shot episodes, and of differences paired by these."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean, pstdev, stdev
+
+from torch import Tensor
+
+from reelvec.core.shapes import Float
 
 _NORMAL_95 = 1.959964
 _STUDENT_95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110,
 )  # fmt: skip
 """97.5 % points of Student's t for 1 to 17 degrees of freedom; the last serves beyond and errs on the safe side"""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of paired differences and its 95 % interval; shares, not points."""
+
+    mean: float
+    low: float
+    high: float
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -28,3 +42,16 @@ def over_draws(values: Sequence[float]) -> tuple[float, float]:
 def over_episodes(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean of many episodes and 1.96 std / sqrt(episodes), std over all of them (eval_protocols, section i)."""
     return fmean(values), 1.96 * pstdev(values) / math.sqrt(len(values))
+
+
+def paired(differences: Float[Tensor, "m"]) -> Difference:
+    """Return the mean of per-video differences in [-1, 1] and its interval.
+
+    Half a video is added to each of the four cells right and wrong by right and wrong (Agresti & Min 2005): two videos more,
+    with half a difference of +1 and half a one of -1. Without them differences that are all zero would have no interval.
+    """
+    n = len(differences) + 2
+    total, squares = float(differences.sum()), float(differences.square().sum()) + 1
+    centre = total / n
+    half = _NORMAL_95 * math.sqrt(max(squares / n - centre**2, 0) / n)
+    return Difference(total / len(differences), max(-1.0, centre - half), min(1.0, centre + half))

@@ -5,7 +5,6 @@ reversed, frozen or dropped. A second one is fitted and tested on frozen clips: 
 (eval_protocols, section k).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 from reelvec.core.shapes import Float, Int
 from reelvec.evals.changed_clips import FROZEN, ORDINARY, SCENE_ONLY, VARIANTS
 from reelvec.evals.features import ChangedFeatures
-from reelvec.evals.intervals import wilson
+from reelvec.evals.intervals import Difference, paired, wilson
 from reelvec.evals.knn import Knn, knn_scores
 from reelvec.evals.linear import Linear, Space, fit_logistic
 
@@ -32,8 +31,6 @@ RULE = (
     "are shown; 'motion and scene' where these are shown and no half is; else undecided. Encoders that read maps of motion are "
     "not divided: frozen they see nothing, and such maps can show a scene. Shown = the 95 % interval says so"
 )
-
-_NORMAL_95 = 1.959964
 
 _ONE_FRAME = "scene. It reads one picture at a time, which has no motion"
 _MAPS = (
@@ -54,33 +51,11 @@ _CAUSE = {"shuffled": "the order of frames", "reversed": "the direction of time"
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The mean of differences paired by video, and its 95 % interval; shares, not points."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Verdict:
     """A word, and the sentences with the numbers behind it."""
 
     word: str
     text: str
-
-
-def paired(differences: Float[Tensor, "m"]) -> Difference:
-    """Return the mean of per-video differences in [-1, 1] and its interval.
-
-    Half a video is added to each of the four cells right and wrong by right and wrong (Agresti & Min 2005): two videos more,
-    with half a difference of +1 and half a one of -1. Without them differences that are all zero would have no interval.
-    """
-    n = len(differences) + 2
-    total, squares = float(differences.sum()), float(differences.square().sum()) + 1
-    centre = total / n
-    half = _NORMAL_95 * math.sqrt(max(squares / n - centre**2, 0) / n)
-    return Difference(total / len(differences), max(-1.0, centre - half), min(1.0, centre + half))
 
 
 def fill_diagnosis(

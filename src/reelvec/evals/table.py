@@ -17,6 +17,7 @@ from reelvec.evals.lowshot import Lowshot
 from reelvec.evals.outcome import Answers, Outcome, interval
 from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
+from reelvec.evals.similarity import Similarity
 
 
 @runtime_checkable
@@ -57,6 +58,7 @@ EVALS: dict[str, type[Eval]] = {
     "retrieval": Retrieval,
     "lowshot": Lowshot,
     "fewshot": Fewshot,
+    "similarity": Similarity,
 }
 
 

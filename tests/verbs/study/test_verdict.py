@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelvec.verbs.study import Difference, judge, paired_difference
+from reelvec.evals.intervals import Difference
+from reelvec.verbs.study import judge, paired_difference
 
 
 def test_interval_of_three_seeds_is_students():

@@ -3,7 +3,7 @@
 from reelvec.verbs.study.plan import COLUMNS, UNTRAINED, Arm, Budget, Claim, Study, find_study, list_studies, unseen
 from reelvec.verbs.study.run import run_study
 from reelvec.verbs.study.table import results_page
-from reelvec.verbs.study.verdict import Difference, judge, paired_difference
+from reelvec.verbs.study.verdict import judge, paired_difference
 
 __all__ = [
     "COLUMNS",
@@ -11,7 +11,6 @@ __all__ = [
     "Arm",
     "Budget",
     "Claim",
-    "Difference",
     "Study",
     "find_study",
     "judge",

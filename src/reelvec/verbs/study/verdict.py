@@ -2,21 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from reelvec.evals.intervals import over_draws
+from reelvec.evals.intervals import Difference, over_draws
 
 Verdict = Literal["holds", "does not hold", "undecided"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The mean of paired differences and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
