@@ -10,6 +10,7 @@ _VERBS = {
     "prepare": "reelvec.verbs.prepare",
     "pretrain": "reelvec.verbs.pretrain",
     "evaluate": "reelvec.evals",
+    "compare": "reelvec.evals",
     "diagnose": "reelvec.evals",
     "load_encoder": "reelvec.backbones",
     "embed": "reelvec.embeddings",

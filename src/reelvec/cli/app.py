@@ -22,6 +22,7 @@ for command in (
     learning.pretrain,
     learning.evaluate,
     learning.diagnose,
+    learning.compare,
     learning.study,
     using.embed,
     using.search,

@@ -127,6 +127,37 @@ def diagnose(
     _measure(verb, diagnosis_table, "diagnose", words, labels, columns, as_json)
 
 
+def compare(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN RUN... [KEY=VALUE]...", help="Run folders that `evaluate` has measured; then settings."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Set runs side by side, and say where no difference is shown.
+
+    [bold]Examples[/bold]
+
+      reelvec compare runs/a runs/b
+
+      reelvec compare runs/* labels=actions encoders=visual out=board.json
+
+    The runs must have been measured on the same labels by the same
+    protocol, else they are refused. Differences are taken video by video,
+    with 95 % intervals: best, worse, or no difference shown.
+    """
+    from reelvec.cli.output import only_results_on_stdout, show
+    from reelvec.cli.tables import comparison_table
+    from reelvec.evals import compare as verb
+
+    runs, settings = split_words(words or [])
+    expect_paths([*runs[:1], *runs[1:2]], ["RUN", "RUN"], "compare")
+    arguments = keyword_arguments(verb, settings, taken=("runs",))
+    with only_results_on_stdout(as_json):
+        result = verb(runs, **arguments)
+    show(result, comparison_table, as_json)
+
+
 def _measure(
     verb: Callable[..., Any],
     table: Callable[[Any], RenderableType],

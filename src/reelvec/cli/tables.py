@@ -1,7 +1,7 @@
 """Results as tables for people. Each function draws what one command's `--json` prints."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -96,12 +96,50 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
             f"{one['label_column']}: {len(one['classes'])} classes, {one['train']} videos to learn from, "
             f"{one['test']} to measure with (percent, 95 % interval)"
         )
-        table = Table("features", "dim", *one["columns"])
-        for row in one["rows"]:
-            cells = (_share(row, column) for column in one["columns"])
-            table.add_row(row["name"], str(row["dim"] or ""), *cells)
-        parts += [Text(title, style="bold"), table]
+        parts.append(Text(title, style="bold"))
+        for columns in _side_by_side(one["columns"], 7):
+            table = Table("features", "dim", *columns)
+            for row in one["rows"]:
+                table.add_row(row["name"], str(row["dim"] or ""), *(_share(row, column) for column in columns))
+            parts.append(table)
     return Group(*parts, *_how_measured(result), Text(f"written to {result['file']}"))
+
+
+def _side_by_side(columns: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Yield columns in equal parts of at most so many, as many as a terminal has room for."""
+    parts = -(-len(columns) // most)
+    for part in range(parts):
+        yield columns[part * len(columns) // parts : (part + 1) * len(columns) // parts]
+
+
+def comparison_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw a board for each column of labels: percent with its interval, best first, and what is shown against the best."""
+    parts: list[RenderableType] = []
+    for one in result["tables"]:
+        title = f"{one['labels']}, {one['label_column']}: {one['train']} videos to learn from, {one['test']} to measure with"
+        parts.append(Text(title + " (percent, 95 % interval)", style="bold"))
+        for columns in _side_by_side(one["columns"], 3):
+            table = Table("encoder", *columns)
+            for row in one["rows"]:
+                table.add_row(row["name"], *(_against(row, column) for column in columns))
+            table.add_row("chance", *(f"{100 * one['chance'][column]:.1f}" for column in columns))
+            parts.append(table)
+        names, alike = one["alike"]["names"], one["alike"]["cka"]
+        for i, name in enumerate(names):
+            others = ", ".join(f"{other} {alike[i][j]:.2f}" for j, other in enumerate(names) if j != i)
+            parts.append(Text(f"features of {name} are like those of: {others} (linear CKA, 1 is equal)", style="dim"))
+    parts += [Text(note) for note in result["notes"]]
+    parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
+    return Group(*parts, *([Text(f"written to {result['file']}")] if "file" in result else []))
+
+
+def _against(row: Mapping[str, Any], column: str) -> str:
+    entry = row["against_best"][column]
+    if entry["word"] == "best":
+        return f"{_share(row, column)}\n[green]best[/green]"
+    mean, low, high = (100 * entry[key] for key in ("mean", "low", "high"))
+    colour = "red" if entry["word"] == "worse" else "yellow"
+    return f"{_share(row, column)}\n[{colour}]{entry['word']}[/{colour}] {mean:+.1f} [dim]({low:+.1f} to {high:+.1f})[/dim]"
 
 
 def diagnosis_table(result: Mapping[str, Any]) -> RenderableType:

@@ -1,5 +1,6 @@
 """Measures of frozen features. They know encoders and data, no method and no trainer."""
 
+from reelvec.evals.compare import compare
 from reelvec.evals.diagnose import diagnose
 from reelvec.evals.evaluate import evaluate
 from reelvec.evals.fewshot import Fewshot
@@ -9,6 +10,7 @@ from reelvec.evals.linear import Linear
 from reelvec.evals.lowshot import Lowshot
 from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
+from reelvec.evals.similarity import Similarity
 from reelvec.evals.table import EVALS, Eval, Features, fill_table
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "Lowshot",
     "Plan",
     "Retrieval",
+    "Similarity",
+    "compare",
     "diagnose",
     "evaluate",
     "fill_table",

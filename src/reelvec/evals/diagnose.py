@@ -111,7 +111,7 @@ def diagnose(
         "labels": str(labels),
         "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": {
-            **reading_in_words(labelled, cards, clips, seed),
+            **reading_in_words(labelled, clips, seed),
             **_CLIPS,
             **(beside if baselines else {}),
             "chance": "the training videos' majority class",

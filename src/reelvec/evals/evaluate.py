@@ -99,7 +99,7 @@ def evaluate(
         "run": str(run),
         "labels": str(labels),
         "encoders": {name: encoder_facts(card) for name, card in cards.items()},
-        "protocol": _protocol(labelled, evals, cards, clips, seed, baselines),
+        "protocol": _protocol(labelled, evals, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
         "tables": tables,
@@ -141,6 +141,9 @@ def encoder_facts(card: EncoderCard) -> dict[str, Any]:
         "method": card.method,
         "step": card.step,
         "architecture": card.architecture,
+        "sees": ", ".join(
+            f"{need.frames} {need.stream} frames {need.stride} apart, {card.size} px" for need in card.needs.streams
+        ),
         "weights_sha256": card.weights_sha256,
     }
 
@@ -224,9 +227,7 @@ def check_sides(
         )
 
 
-def _protocol(
-    labelled: Labels, evals: list[Eval], cards: dict[str, EncoderCard], clips: int | None, seed: int, baselines: bool
-) -> dict[str, str]:
+def _protocol(labelled: Labels, evals: list[Eval], clips: int | None, seed: int, baselines: bool) -> dict[str, str]:
     """Say in words how each number came about."""
     beside = {
         "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
@@ -234,24 +235,19 @@ def _protocol(
         "chance: the training majority, for R@k a random order, for few-shot 1 / ways",
     }
     return {
-        **reading_in_words(labelled, cards, clips, seed),
+        **reading_in_words(labelled, clips, seed),
         **(beside if baselines else {}),
         "interval": "95 % Wilson score interval over test videos; of means over draws or episodes, as said with them",
         **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
     }
 
 
-def reading_in_words(labelled: Labels, cards: dict[str, EncoderCard], clips: int | None, seed: int) -> dict[str, str]:
-    """Say how the sides came about and what the encoders were shown."""
+def reading_in_words(labelled: Labels, clips: int | None, seed: int) -> dict[str, str]:
+    """Say how the sides came about and how features were read."""
     grouped = labelled.videos[0].group is not None
     split = "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each class held out by seed {seed}"
     per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
-    seen = "; ".join(
-        f"{name}: {need.frames} {need.stream} frames {need.stride} apart, {card.size} px"
-        for name, card in cards.items()
-        for need in card.needs.streams
-    )
     return {
         "split": split + (", groups kept together" if grouped else ""),
-        "features": f"frozen, evaluation mode, centre square ({seen}); {per_video}, spread evenly, features averaged",
+        "features": f"frozen, evaluation mode, centre square; {per_video}, spread evenly, features averaged",
     }

@@ -55,3 +55,9 @@ def paired(differences: Float[Tensor, "m"]) -> Difference:
     centre = total / n
     half = _NORMAL_95 * math.sqrt(max(squares / n - centre**2, 0) / n)
     return Difference(total / len(differences), max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def paired_means(differences: Sequence[float], over: str) -> Difference:
+    """Return the mean of differences of paired draws ("draw": Student's interval) or episodes ("episode")."""
+    mean, half = over_draws(differences) if over == "draw" else over_episodes(differences)
+    return Difference(mean, mean - half, mean + half)

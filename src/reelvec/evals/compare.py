@@ -1,0 +1,257 @@
+"""`reelvec compare`: a leaderboard of runs on the same test videos, by paired differences, honest about what is not shown."""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from reelvec.core import ReelvecError, RunFolder, write_json
+from reelvec.evals.intervals import Difference, paired, paired_means
+from reelvec.evals.kept_features import kept_features
+from reelvec.evals.results import read_result
+from reelvec.parts.health import cka
+
+INTERVAL = (
+    "differences are paired: test video by test video (normal interval with half a video added to each of the four cells right/"
+    "wrong x right/wrong, Agresti & Min 2005), draw by draw (Student's), episode by episode (1.96 std / sqrt(episodes)); each "
+    "interval holds 95 % by itself, so of twenty about one is wrong"
+)
+RULE = (
+    "'best' has the highest mean; another is 'worse' where the interval of its difference from the best lies below 0, else "
+    "there is 'no difference shown'. This is about these encoders on these test videos; of methods, several seeds say more: "
+    "`reelvec study`"
+)
+_OF_ALL = ("split", "features")
+"""what every column hangs on"""
+_COLUMNS = {"R@": "retrieval", "lowshot": "lowshot", "fewshot": "fewshot", "similarity": "similarity"}
+"""how the columns of a task begin that are not named as the task"""
+
+
+def compare(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    labels: str | None = None,
+    encoders: Sequence[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Set results of several runs side by side: those of `reelvec evaluate` on labels that all of them were measured on.
+
+    Args:
+        runs: run folders, or result files.
+        labels: name of the labels (a result is called <labels>-step<step>.json); None: all that the runs share.
+        encoders: rows to compare, such as "visual"; None: all encoders of the runs.
+        out: JSON file to write; None writes nothing.
+
+    Returns {"runs", "protocol", "notes", "tables", "file"}; a table for each labels and label column: {"labels",
+    "label_column", "train", "test", "columns", "rows": [{"name", "values", "low", "high", "against_best": {column:
+    {"mean", "low", "high", "word"}}}], "chance", "alike": {"names", "cka"}}, rows sorted by the first column.
+
+    Raises ReelvecError for runs that share no labels, and where sides, videos or protocols differ: such numbers say nothing
+    of each other.
+    """
+    if len(runs) < 2:
+        raise ReelvecError("compare", f"{len(runs)} run", "name two or more: reelvec compare runs/a runs/b")
+    found = {_name(run, runs): _results(Path(run), labels) for run in runs}
+    shared = sorted(set.intersection(*(set(results) for results in found.values())))
+    if not shared:
+        there = "; ".join(f"{name}: {', '.join(sorted(results)) or 'none'}" for name, results in found.items())
+        raise ReelvecError(
+            "compare runs by their results on the same labels" + (f" '{labels}'" if labels else ""),
+            f"none that all of them have ({there})",
+            "measure each on the same labels first: reelvec evaluate RUN --labels ...",
+        )
+    notes: list[str] = []
+    tables = []
+    protocol: dict[str, str] = {}
+    for name in shared:
+        results = {run: of_run[name] for run, of_run in found.items()}
+        kept = _same_protocol(results, notes)
+        protocol |= kept
+        tables += _tables(name, results, kept, encoders, notes)
+    result: dict[str, Any] = {
+        "runs": {run: {labels: of_run[labels]["file"] for labels in shared} for run, of_run in found.items()},
+        "protocol": {**protocol, "differences": INTERVAL, "words": RULE},
+        "notes": list(dict.fromkeys(notes)),
+        "tables": tables,
+    }
+    if out is not None:
+        result["file"] = str(out)
+        write_json(Path(out), result)
+    return result
+
+
+def _name(run: str | os.PathLike[str], runs: Sequence[str | os.PathLike[str]]) -> str:
+    """Return the last part of a run's path, or all of it where two end alike."""
+    names = [Path(one).name for one in runs]
+    return str(run) if names.count(Path(run).name) > 1 else Path(run).name
+
+
+def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
+    """Return the newest result of a run by the name of its labels; a result file stands for itself."""
+    if run.is_file():
+        return {_labels_of(run): read_result(run)}
+    if not run.is_dir():
+        raise ReelvecError(f"compare {run}", "no such folder", "give the folder of a run: runs/NAME")
+    newest: dict[str, dict[str, Any]] = {}
+    for file in sorted(RunFolder(run).evals.glob("*-step*.json")):  # by step: the last one stays
+        name = _labels_of(file)
+        if labels is not None and name != labels:
+            continue
+        result = read_result(file)
+        if "answers" in result:
+            newest[name] = result
+    return newest
+
+
+def _labels_of(file: Path) -> str:
+    return file.stem.rpartition("-step")[0] or file.stem
+
+
+def _same_protocol(results: Mapping[str, Mapping[str, Any]], notes: list[str]) -> dict[str, str]:
+    """Return what all results were measured by; refuse where they differ in what both did."""
+    (first, one), *others = results.items()
+    kept = dict(one["protocol"])
+    for run, other in others:
+        for key in (*_OF_ALL, *sorted(kept.keys() & other["protocol"].keys() - set(_OF_ALL))):
+            ours, theirs = kept.get(key), other["protocol"].get(key)
+            if key in kept and ours != theirs:
+                raise ReelvecError(
+                    f"compare {run} with {first}",
+                    f"results of two protocols; {key}: '{ours}' and '{theirs}'",
+                    "measure both the same way: reelvec evaluate with equal labels, clips, seed and settings",
+                )
+        lacking = sorted(kept.keys() ^ other["protocol"].keys() - {"untrained", "baselines"})
+        if lacking:
+            notes.append(f"not in every run, and left out: {', '.join(lacking)}")
+        kept = {key: words for key, words in kept.items() if key in other["protocol"]}
+    return kept
+
+
+def _tables(
+    labels: str,
+    results: Mapping[str, Mapping[str, Any]],
+    protocol: Mapping[str, str],
+    encoders: Sequence[str] | None,
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    by_column: dict[str, dict[str, dict[str, Any]]] = {
+        run: {table["label_column"]: table for table in result["tables"]} for run, result in results.items()
+    }
+    shared = [column for column in next(iter(by_column.values())) if all(column in tables for tables in by_column.values())]
+    answers = {run: pq.read_table(Path(result["file"]).parent / result["answers"]) for run, result in results.items()}
+    filled = []
+    for label_column in shared:
+        tables = {run: of_run[label_column] for run, of_run in by_column.items()}
+        first = next(iter(tables.values()))
+        sizes = {run: table["train"] for run, table in tables.items()}
+        if len(set(sizes.values())) > 1:
+            raise ReelvecError(
+                f"compare by the labels '{label_column}' of {labels}",
+                "different numbers of training videos: " + ", ".join(f"{run} {many}" for run, many in sizes.items()),
+                "measure all on the same labels",
+            )
+        columns = [c for c in first["columns"] if _task(c) in protocol and all(c in t["columns"] for t in tables.values())]
+        rows: dict[str, dict[str, Any]] = {}
+        scores = []
+        for run, table in tables.items():
+            mine = answers[run].filter(pc.equal(pc.cast(answers[run]["label_column"], "string"), label_column))
+            for row in table["rows"]:
+                name = _row_name(run, row["name"], results[run]["encoders"], encoders)
+                if name and name not in rows:
+                    rows[name] = {key: {c: row[key][c] for c in columns} for key in ("values", "low", "high")}
+                    scores.append({column: _scores(mine, row["name"], column) for column in columns})
+        if len(rows) < 2:
+            raise ReelvecError(
+                "compare encoders " + ", ".join(encoders or ()), f"{len(rows)} of that name in these runs", "name others"
+            )
+        _same_units(scores, list(rows), columns)
+        board = [{"name": name, **row} for name, row in rows.items()]
+        for column in columns:
+            _against_best(board, scores, column)
+        if columns:
+            board.sort(key=lambda row: -row["values"][columns[0]])
+        chance = next(row for row in first["rows"] if row["name"] == "chance")["values"]
+        filled.append({
+            "labels": labels, "label_column": label_column, "train": first["train"], "test": first["test"],
+            "columns": columns, "rows": board, "chance": {column: chance[column] for column in columns},
+            "alike": _alike(results, encoders, notes),
+        })  # fmt: skip
+    return filled
+
+
+def _row_name(run: str, row: str, encoders: Mapping[str, Any], wanted: Sequence[str] | None) -> str | None:
+    """Return the name of a row on the board, None if it does not stand there; equal networks untrained stand there once."""
+    kind = row.removeprefix("untrained ")
+    if kind not in encoders or (wanted is not None and kind not in wanted):
+        return None
+    if kind != row:
+        return f"untrained {encoders[kind]['architecture']} ({encoders[kind]['sees']})"
+    return run if len(encoders) == 1 else f"{run}, {row}"
+
+
+def _task(column: str) -> str:
+    return next((task for start, task in _COLUMNS.items() if column.startswith(start)), column)
+
+
+def _scores(answers: Any, row: str, column: str) -> dict[str, float]:
+    mine = answers.filter(
+        pc.and_(pc.equal(pc.cast(answers["row"], "string"), row), pc.equal(pc.cast(answers["column"], "string"), column))
+    )
+    return dict(zip(mine["unit"].to_pylist(), mine["score"].to_pylist(), strict=True))
+
+
+def _same_units(scores: Sequence[Mapping[str, Mapping[str, float]]], names: Sequence[str], columns: Sequence[str]) -> None:
+    for (ours, one), (theirs, other) in combinations(zip(names, scores, strict=True), 2):
+        for column in columns:
+            differing = one[column].keys() ^ other[column].keys()
+            if differing:
+                raise ReelvecError(
+                    f"compare {ours} with {theirs} by {column}",
+                    f"{len(differing)} test videos that only one of them was asked about, such as {min(differing)}",
+                    "measure both on the same labels, with videos that both can read",
+                )
+
+
+def _against_best(rows: list[dict[str, Any]], scores: Sequence[Mapping[str, Mapping[str, float]]], column: str) -> None:
+    best = max(range(len(rows)), key=lambda i: rows[i]["values"][column])
+    units = list(scores[best][column])
+    ahead = torch.tensor([scores[best][column][unit] for unit in units], dtype=torch.float64)
+    for i, row in enumerate(rows):
+        entry = row.setdefault("against_best", {})
+        if i == best:
+            entry[column] = {"mean": 0.0, "low": 0.0, "high": 0.0, "word": "best"}
+            continue
+        difference = _difference(torch.tensor([scores[i][column][unit] for unit in units], dtype=torch.float64) - ahead, units)
+        word = "worse" if difference.high < 0 else "no difference shown"
+        entry[column] = {"mean": difference.mean, "low": difference.low, "high": difference.high, "word": word}
+
+
+def _difference(differences: torch.Tensor, units: Sequence[str]) -> Difference:
+    kind = units[0].partition(" ")[0]
+    return paired_means(differences.tolist(), kind) if kind in ("draw", "episode") else paired(differences)
+
+
+def _alike(results: Mapping[str, Mapping[str, Any]], encoders: Sequence[str] | None, notes: list[str]) -> dict[str, Any]:
+    """Compare the features themselves: linear CKA on the videos that all encoders have read."""
+    read: dict[str, tuple[dict[str, int], np.ndarray]] = {}
+    for run, result in results.items():
+        try:
+            kept = kept_features(result)
+        except ReelvecError as error:
+            notes.append(str(error))
+            continue
+        for name, vectors in kept.vectors.items():
+            if encoders is None or name in encoders:
+                label = run if len(result["encoders"]) == 1 else f"{run}, {name}"
+                read[label] = {path: i for i, path in enumerate(kept.paths)}, vectors
+    if len(read) < 2:
+        return {"names": [], "cka": []}
+    shared = sorted(set.intersection(*(set(where) for where, _ in read.values())))
+    rows = {name: torch.from_numpy(x[[where[path] for path in shared]]) for name, (where, x) in read.items()}
+    return {"names": list(rows), "cka": [[float(cka(a, b)) for b in rows.values()] for a in rows.values()]}

@@ -1,0 +1,134 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reelvec.core import ReelvecError, write_json
+from reelvec.evals.answers import answer_lines, write_answers
+from reelvec.evals.compare import compare
+from reelvec.evals.table import Features, fill_table, seeded
+
+Make = Callable[..., Path]
+Y = torch.arange(150) % 3
+TEST = [i >= 60 for i in range(150)]
+
+
+def features(noise: float, seed: int) -> torch.Tensor:
+    return torch.eye(3)[Y] + noise * torch.randn(150, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Write a run's result as `evaluate` does, of features with so much noise."""
+
+    def made(name: str, noise: float, seed: int = 0, labels: str = "kinds", **protocol: str) -> Path:
+        evals = [seeded("knn", 0), seeded("lowshot", 0), seeded("fewshot", 0)]
+        rows = [
+            Features("visual", [features(noise, seed)]),
+            Features("untrained visual", [features(9.0, 77 + i) for i in range(3)]),
+        ]
+        table = fill_table(evals, rows, [f"class {int(y)}" for y in Y], TEST)
+        paths = [f"/videos/{i}.mp4" for i, is_test in enumerate(TEST) if is_test]
+        truths = [f"class {int(y)}" for y, is_test in zip(Y, TEST, strict=True) if is_test]
+        file = tmp_path / name / "evals" / f"{labels}-step000010.json"
+        write_answers(
+            file.with_suffix(".answers.parquet"),
+            list(answer_lines("label", table.pop("answers"), paths, truths, table["classes"])),
+        )
+        words = {type(e).__name__.lower(): e.protocol for e in evals}
+        write_json(file, {
+            "run": str(tmp_path / name), "labels": "kinds.csv", "file": str(file),
+            "answers": file.with_suffix(".answers.parquet").name,
+            "encoders": {"visual": {"architecture": "tiny", "sees": "8 rgb frames"}},
+            "protocol": {"split": "as given", "features": "frozen"} | words | protocol,
+            "notes": [], "left_out": [], "tables": [{"label_column": "label", **table}],
+        })  # fmt: skip
+        return tmp_path / name
+
+    return made
+
+
+def test_a_clear_difference_is_said_and_a_small_one_is_not(make: Make, tmp_path: Path) -> None:
+    runs = [make("good", 0.3), make("as good", 0.31), make("bad", 3.0)]
+    got = compare(runs, out=tmp_path / "board.json")
+    (table,) = got["tables"]
+    words = {row["name"]: row["against_best"]["knn"]["word"] for row in table["rows"]}
+    assert sorted(words.values()) == ["best", "no difference shown", "worse", "worse"]
+    assert words["bad"] == words["untrained tiny (8 rgb frames)"] == "worse"
+    assert [row["name"] for row in table["rows"]][2:] == ["bad", "untrained tiny (8 rgb frames)"]
+    assert json.loads((tmp_path / "board.json").read_text()) == got
+    assert any("no features" in note or "kept none" in note for note in got["notes"])
+
+
+def test_differences_are_paired_by_their_units(make: Make) -> None:
+    """Of episodes and draws: the mean of differences is the difference of means, its interval that of the differences."""
+    got = compare([make("a", 0.5), make("b", 0.9, seed=3)])["tables"][0]
+    best, other = sorted((row for row in got["rows"] if row["name"] in "ab"), key=lambda row: -row["values"]["knn"])
+    for column in got["columns"]:
+        entry = other["against_best"][column]
+        if best["against_best"][column]["word"] == "best":
+            assert entry["mean"] == pytest.approx(other["values"][column] - best["values"][column], abs=1e-6)
+        assert entry["low"] <= entry["mean"] <= entry["high"]
+    assert {c for c in got["columns"] if c.startswith("fewshot")}
+    assert {c for c in got["columns"] if c.startswith("lowshot")}
+
+
+def test_equal_runs_show_no_difference(make: Make) -> None:
+    got = compare([make("a", 0.5), make("b", 0.5)])["tables"][0]
+    a, b = (row for row in got["rows"] if row["name"] in "ab")
+    for column in got["columns"]:
+        entry = max((a, b), key=lambda row: row["against_best"][column]["word"])["against_best"][column]
+        assert entry["word"] == "no difference shown"
+        assert entry["mean"] == 0
+
+
+@pytest.mark.parametrize("key", ["split", "features", "knn"])
+def test_other_protocols_are_refused(make: Make, key: str) -> None:
+    runs = [make("a", 0.5), make("b", 0.5, **{key: "otherwise"})]
+    with pytest.raises(ReelvecError, match=f"two protocols; {key}: .*otherwise"):
+        compare(runs)
+
+
+def test_a_task_that_one_run_lacks_is_left_out_and_said(make: Make) -> None:
+    runs = [make("a", 0.5), make("b", 0.5)]
+    file = runs[1] / "evals" / "kinds-step000010.json"
+    result = json.loads(file.read_text())
+    del result["protocol"]["knn"]
+    write_json(file, result)
+    got = compare(runs)
+    assert "knn" not in got["tables"][0]["columns"]
+    assert any("left out: knn" in note for note in got["notes"])
+
+
+def test_other_test_videos_are_refused(make: Make) -> None:
+    runs = [make("a", 0.5), make("b", 0.5)]
+    file = runs[1] / "evals" / "kinds-step000010.answers.parquet"
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(file).slice(3), file)
+    with pytest.raises(ReelvecError, match=r"3 test videos that only one of them was asked about, such as /videos/6"):
+        compare(runs)
+
+
+def test_runs_without_a_shared_result_say_what_each_has(make: Make) -> None:
+    with pytest.raises(ReelvecError, match=r"a: kinds; b: others"):
+        compare([make("a", 0.5), make("b", 0.5, labels="others")])
+    with pytest.raises(ReelvecError, match="two or more"):
+        compare([make("a", 0.5)])
+    with pytest.raises(ReelvecError, match="no such folder"):
+        compare(["nowhere", "nowhere else"])
+
+
+def test_the_interval_of_a_difference_is_narrower_than_two_of_means(make: Make) -> None:
+    """What pairing is for: two encoders that fail on the same videos."""
+    rng = np.random.default_rng(0)
+    hits = rng.random(200) < 0.6
+    better = hits | (rng.random(200) < 0.1)
+    from reelvec.evals.intervals import paired, wilson
+
+    difference = paired(torch.tensor(better.astype(float) - hits.astype(float)))
+    assert difference.low > 0
+    assert wilson(float(hits.mean()), 200)[1] > wilson(float(better.mean()), 200)[0]
