@@ -12,6 +12,7 @@ _VERBS = {
     "evaluate": "reelvec.evals",
     "compare": "reelvec.evals",
     "diagnose": "reelvec.evals",
+    "health": "reelvec.evals",
     "load_encoder": "reelvec.backbones",
     "embed": "reelvec.embeddings",
     "search": "reelvec.embeddings",

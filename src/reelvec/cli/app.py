@@ -2,7 +2,7 @@
 
 import typer
 
-from reelvec.cli import about, learning, using, videos
+from reelvec.cli import about, judging, learning, using, videos
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,9 +20,10 @@ for command in (
     videos.index,
     videos.prepare,
     learning.pretrain,
-    learning.evaluate,
-    learning.diagnose,
-    learning.compare,
+    judging.evaluate,
+    judging.diagnose,
+    judging.health,
+    judging.compare,
     learning.study,
     using.embed,
     using.search,

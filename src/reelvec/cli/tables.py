@@ -105,6 +105,28 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
     return Group(*parts, *_how_measured(result), Text(f"written to {result['file']}"))
 
 
+def health_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw a column for each network and a line for each number, with what it says; then verdicts and what is alike."""
+    rows = result["rows"]
+    table = Table("", *(row["name"] for row in rows), "what it says")
+    table.add_row("dimensions", *(str(row["dim"]) for row in rows), "")
+    for key, meaning in result["meaning"].items():
+        table.add_row(key.replace("_", " "), *(f"{row['values'][key]:.3g}" for row in rows), Text(meaning, style="dim"))
+    names, alike = result["alike"]["names"], result["alike"]["cka"]
+    verdicts = [Text.assemble((f"{row['name']}: ", "bold"), row["verdict"]) for row in rows]
+    near = [
+        Text(
+            f"{name}, linear CKA with others: "
+            + ", ".join(f"{other} {alike[i][j]:.2f}" for j, other in enumerate(names) if j != i)
+        )
+        for i, name in enumerate(names)
+        if not name.startswith("untrained")
+    ]
+    said = [Text(f"{result['videos']} videos, each in two halves"), *(Text(note) for note in result["notes"])]
+    lines = _with_files(table, result["left_out"]), *said
+    return Group(*lines, *verdicts, *near, Text(f"written to {result['file']}, drawn in {result['picture']}"))
+
+
 def _side_by_side(columns: Sequence[str], most: int) -> Iterator[Sequence[str]]:
     """Yield columns in equal parts of at most so many, as many as a terminal has room for."""
     parts = -(-len(columns) // most)

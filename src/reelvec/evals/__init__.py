@@ -4,6 +4,7 @@ from reelvec.evals.compare import compare
 from reelvec.evals.diagnose import diagnose
 from reelvec.evals.evaluate import evaluate
 from reelvec.evals.fewshot import Fewshot
+from reelvec.evals.health import health
 from reelvec.evals.knn import Knn
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
@@ -29,5 +30,6 @@ __all__ = [
     "diagnose",
     "evaluate",
     "fill_table",
+    "health",
     "read_labels",
 ]
