@@ -6,12 +6,18 @@ import torch
 from reelvec.backbones import BACKBONES, build_encoder
 from reelvec.core import ReelvecError
 
-SMALL = {"mvit_v2_s": {"frames": 4, "size": 32}}
+VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL = {
+    "mvit_v2_s": {"frames": 4, "size": 32},
+    "videomae": {"config": {**VIT, "image_size": 32, "num_frames": 4, "intermediate_size": 64}},
+    "vjepa2": {"config": {**VIT, "crop_size": 32}},
+}
 """arguments that make a backbone fit the clips of these tests"""
 MAPS = {
     "r3d_18": (512, 1, 2, 2), "mc3_18": (512, 4, 2, 2), "r2plus1d_18": (512, 1, 2, 2), "s3d": (1024, 1, 1, 1),
     "mvit_v2_s": (768, 2, 1, 1), "swin3d_t": (768, 2, 1, 1), "slow_r50": (2048, 2, 1, 1), "motion_r18": (64, 4, 1, 1),
     "motion_r50": (256, 4, 1, 1), "tiny": (128, 1, 2, 2), "tiny_motion": (64, 1, 2, 2), "c3d": (512, 1, 2, 2),
+    "timm:resnet18": (512, 4, 1, 1), "videomae": (32, 2, 2, 2), "vjepa2": (32, 2, 2, 2),
     "i3d": (1024, 1, 1, 1), "r2d_10": (512, 4, 2, 2), "r3d_10": (512, 1, 2, 2), "r3d_26": (2048, 1, 2, 2),
     "r3d_34": (512, 1, 2, 2), "r3d_50": (2048, 1, 2, 2), "r2plus1d_10": (512, 1, 2, 2), "r2plus1d_26": (2048, 1, 2, 2),
 }  # fmt: skip
@@ -19,10 +25,14 @@ MAPS = {
 MILLIONS = {
     "r3d_18": 33.17, "mc3_18": 11.49, "r2plus1d_18": 31.30, "s3d": 7.91, "mvit_v2_s": 34.12, "swin3d_t": 27.85,
     "slow_r50": 31.67, "motion_r18": 0.178, "motion_r50": 0.375, "tiny": 0.246, "tiny_motion": 0.073, "c3d": 27.66,
+    "timm:resnet18": 11.18, "videomae": 0.0663, "vjepa2": 0.0746,
     "i3d": 12.29, "r2d_10": 4.91, "r3d_10": 14.36, "r3d_26": 26.50, "r3d_34": 63.48, "r3d_50": 46.16,
     "r2plus1d_10": 12.49, "r2plus1d_26": 29.98,
 }  # fmt: skip
 """weights; torchvision's figures less the classifier, CVRL's 31.7 M, I3D's 12.29 M"""
+
+
+NAMES = ["timm:resnet18" if name == "timm" else name for name in BACKBONES]
 
 
 def clip(name, channels):
@@ -30,7 +40,7 @@ def clip(name, channels):
     return torch.randn(2, channels, frames, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_map_gradients_size_and_randomness(name):
     channels = 1 if "motion" in name else 3
     encoder = build_encoder(name, channels, **SMALL.get(name, {})).train()
@@ -45,7 +55,7 @@ def test_map_gradients_size_and_randomness(name):
     assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=3e-3)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_encoder_can_be_built_again_from_what_it_knows(name):
     first = build_encoder(name, 2, **SMALL.get(name, {}))
     again = build_encoder(first.architecture, first.channels, **first.arguments)
@@ -75,6 +85,8 @@ def test_an_unknown_argument_lists_the_known():
     with pytest.raises(ReelvecError, match="stem_kernel") as error:
         build_encoder("slow_r50", 3, stem_kernels=1)
     assert "stem_kernels" in error.value.asked
+    with pytest.raises(ReelvecError, match="timm:NAME"):
+        build_encoder("timm")
     for argument in ("name", "depth", "kind"):
         with pytest.raises(ReelvecError, match="its arguments are"):
             build_encoder("r3d_18", 3, **{argument: 1})

@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from reelvec.backbones.c3d import c3d
+from reelvec.backbones.hugging_face import videomae, vjepa2
 from reelvec.backbones.i3d import i3d
+from reelvec.backbones.images import image_network
 from reelvec.backbones.motion_resnet import motion_r18, motion_r50
 from reelvec.backbones.r3d import r2d_10, r2plus1d_10, r2plus1d_26, r3d_10, r3d_26, r3d_34, r3d_50
 from reelvec.backbones.slow_r50 import slow_r50
@@ -38,8 +40,11 @@ BACKBONES: dict[str, Callable[..., Encoder]] = {
     "motion_r50": motion_r50,
     "tiny": tiny,
     "tiny_motion": tiny_motion,
+    "timm": image_network,
+    "videomae": videomae,
+    "vjepa2": vjepa2,
 }
-"""name -> build(channels, weights=None, **arguments)"""
+"""name -> build(channels, weights=None, **arguments); timm:NAME is timm with model=NAME. The last three need the extra hf"""
 
 
 class _LessTemporalMean(nn.Module):
@@ -49,20 +54,32 @@ class _LessTemporalMean(nn.Module):
         return clip - clip.mean(2, keepdim=True)
 
 
+def refuse_unknown(name: str) -> str:
+    """Return the name where a backbone has it; ReelvecError otherwise. A network of timm is looked up when it is built."""
+    kind, colon, model = name.partition(":")
+    if kind not in BACKBONES or (kind == "timm") != bool(model) or (colon and kind != "timm"):
+        known = ", ".join("timm:NAME" if kind == "timm" else kind for kind in BACKBONES)
+        raise ReelvecError(f"the backbone '{name}'", known, "name one of these")
+    return name
+
+
 def build_encoder(name: str, /, channels: int = 3, *, remove_temporal_mean: bool = False, **arguments: Any) -> Encoder:
     """Build a backbone by name; `weights` (a path) and the backbone's own arguments by keyword.
+
+    timm:NAME is the image network of that name in timm, frame by frame.
 
     With `remove_temporal_mean` the network sees each clip less its mean over time, in training and ever after.
     ReelvecError for a name, an argument or a value that does not exist.
     """
-    if name not in BACKBONES:
-        raise ReelvecError(f"the backbone '{name}'", ", ".join(BACKBONES), "name one of these")
+    name = refuse_unknown(name)
+    kind, _, model = name.partition(":")
+    arguments |= {"model": model} if model else {}
     asked = f"the backbone '{name}' with {', '.join(f'{key}={value}' for key, value in arguments.items())}"
-    known = [p for p in inspect.signature(BACKBONES[name]).parameters if p not in ("channels", "name", "depth", "kind")]
+    known = [p for p in inspect.signature(BACKBONES[kind]).parameters if p not in ("channels", "name", "depth", "kind")]
     if unknown := [argument for argument in arguments if argument not in known]:
         raise ReelvecError(asked, f"its arguments are {', '.join(known)}", f"leave out or correct {', '.join(unknown)}")
     try:
-        encoder = BACKBONES[name](channels, **arguments)
+        encoder = BACKBONES[kind](channels, **arguments)
     except (TypeError, ValueError) as error:
         raise ReelvecError(asked, f"a value that does not fit: {error}", "correct the backbone's arguments") from error
     if remove_temporal_mean:

@@ -39,23 +39,44 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return content
 
 
-def load_weights(model: nn.Module, path: str | Path, *, first: str | tuple[str, ...], head: str | None = None) -> None:
-    """Fill a model from a file. Names and shapes have to agree, but for two things.
+def load_weights(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    first: str | tuple[str, ...],
+    head: str | tuple[str, ...] = (),
+    do: str = "name the architecture that these weights belong to",
+) -> None:
+    """Fill a model from a file; see `fill`."""
+    fill(model, read_weights(path), f"weights from {path}", first=first, head=head, do=do)
 
-    `head`: weights under this prefix are left out, so that any number of classes is welcome. `first`: the name of the first
-    convolution, or names where several columns read the clip. Where the model takes other than the file's channels, its
-    kernel becomes the mean over the file's channels, scaled so that a picture with equal channels gives the same answer as
-    before.
+
+def fill(
+    model: nn.Module,
+    weights: dict[str, Tensor],
+    asked: str,
+    *,
+    first: str | tuple[str, ...],
+    head: str | tuple[str, ...] = (),
+    do: str = "name the architecture that these weights belong to",
+) -> None:
+    """Fill a model from a state dict. Names and shapes have to agree, but for two things.
+
+    `head`: weights under these prefixes are left out, so that any number of classes is welcome. `first`: the name of the
+    first convolution, or names where several columns read the clip. Where the model takes other than the weights' channels,
+    its kernel becomes the mean over their channels, scaled so that a picture with equal channels gives the same answer as
+    before. ReelvecError (`asked`, what disagrees, `do`) otherwise.
     """
-    weights = {k: v for k, v in read_weights(path).items() if head is None or not k.startswith(f"{head}.")}
-    own = {k: v for k, v in model.state_dict().items() if head is None or not k.startswith(f"{head}.")}
+    heads = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
+    given = {k: v for k, v in weights.items() if not k.startswith(heads)}
+    own = {k: v for k, v in model.state_dict().items() if not k.startswith(heads)}
     for name in (first,) if isinstance(first, str) else first:
         kernel = f"{name}.weight"
-        if kernel in weights and kernel in own and weights[kernel].shape[1] != own[kernel].shape[1]:
-            given, wanted = weights[kernel].shape[1], own[kernel].shape[1]
-            weights[kernel] = (weights[kernel].mean(1, keepdim=True) * (given / wanted)).repeat(1, wanted, 1, 1, 1)
-    check_names(own, weights, f"weights from {path}", "name the architecture that these weights belong to")
-    model.load_state_dict(weights, strict=head is None)
+        if kernel in given and kernel in own and given[kernel].shape[1] != own[kernel].shape[1]:
+            many, wanted = given[kernel].shape[1], own[kernel].shape[1]
+            given[kernel] = (given[kernel].mean(1, keepdim=True) * (many / wanted)).repeat_interleave(wanted, 1)
+    check_names(own, given, asked, do)
+    model.load_state_dict(given, strict=not heads)
 
 
 def check_names(own: dict[str, Tensor], given: dict[str, Tensor], asked: str, do: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reelvec.core import ReelvecError, sample_generator
@@ -18,7 +18,9 @@ from reelvec.evals.label_table import (
     guess_split,
     read_table,
 )
+from reelvec.evals.source_groups import source_groups
 from reelvec.evals.split import hold_out
+from reelvec.evals.split_files import SplitFiles, find_listed, read_split_files
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,33 @@ def read_labels(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    videos: str | os.PathLike[str] | None = None,
 ) -> Labels:
-    """Read labels from a folder of class folders or from a CSV or Parquet table.
+    """Read labels from a folder of class folders, from a CSV or Parquet table or from official split files.
 
     A folder holds `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`. A table has a column of paths (relative ones
     count from the table's folder, else from the working folder) and one or several of labels (parted by commas), and may
     have one with the words train and test, and one of groups. Columns that are not given are guessed where only one fits.
+    Official split files are those of UCF101, HMDB51, Something-Something v2, Kinetics and Diving48, or the folder they lie
+    in; `videos` is the folder of their videos, which are found at any depth (None: the lists' folder or the one around it).
     Raises ReelvecError for what cannot be read, is ambiguous, absent, listed twice, or has a single class.
     """
     path = Path(source)
-    if path.is_dir():
-        given = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
-        named = [f"{name}_column={value}" for name, value in given.items() if value]
-        if named:
-            raise ReelvecError(
-                f"use {' '.join(named)}", f"{path} is a folder, which has no columns", "leave it out, or give a CSV"
-            )
+    given = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
+    named = [f"{name}_column={value}" for name, value in given.items() if value]
+    if path.is_dir() and named:
+        raise ReelvecError(f"use {' '.join(named)}", f"{path} is a folder, which has no columns", "leave it out, or give a CSV")
+    # who names columns has a table, whatever its columns are called
+    lists = read_split_files(path) if path.exists() and not named else None
+    if lists is not None:
+        labels = _from_split_files(lists, path, videos)
+    elif videos is not None:
+        raise ReelvecError(
+            f"look for videos in {videos}",
+            f"{path}, which is no official split file",
+            "leave videos= out: paths say where they are",
+        )
+    elif path.is_dir():
         labels = _from_folder(path)
     else:
         labels = _from_table(path, path_column, label_column, split_column, group_column)
@@ -136,7 +149,30 @@ def _from_folder(folder: Path) -> Labels:
             "no video in a folder named after its class",
             "put videos under <class>/, or under train/<class>/ and test/<class>/; or give a CSV of paths and labels",
         )
-    return Labels(sorted(videos, key=lambda video: video.path), ("class",), train is not None and test is not None, notes)
+    videos = sorted(videos, key=lambda video: video.path)
+    if train and test:
+        return Labels(videos, ("class",), True, notes)
+    return _without_split(videos, notes)
+
+
+def _from_split_files(lists: SplitFiles, source: Path, folder: str | os.PathLike[str] | None) -> Labels:
+    found, notes = find_listed(lists, source, folder)
+    notes = [*lists.notes, *notes]
+    videos = [LabelledVideo(path, {"class": listed.label}, listed.side) for path, listed in found]
+    videos = sorted(videos, key=lambda video: video.path)
+    if lists.given_split:
+        return Labels(videos, ("class",), True, notes)
+    return _without_split([replace(video, split=None) for video in videos], notes)
+
+
+def _without_split(videos: list[LabelledVideo], notes: list[str]) -> Labels:
+    """Labels of which a part will be held out; clips that the names of their files tell to be of one film become a group."""
+    told = source_groups([video.path for video in videos], [video.labels["class"] for video in videos])
+    if told is None:
+        return Labels(videos, ("class",), False, notes)
+    groups, note = told
+    grouped = [replace(video, group=group) for video, group in zip(videos, groups, strict=True)]
+    return Labels(grouped, ("class",), False, [*notes, note])
 
 
 def _from_table(path: Path, path_name: str | None, label: str | None, split: str | None, group: str | None) -> Labels:
