@@ -9,7 +9,7 @@ import torch
 from reelvec.core import ReelvecError, write_json
 from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.compare import compare
-from reelvec.evals.table import Features, fill_table, seeded
+from reelvec.evals.table import Features, Numbered, fill_table, seeded
 
 Make = Callable[..., Path]
 Y = torch.arange(150) % 3
@@ -25,12 +25,13 @@ def make(tmp_path: Path) -> Make:
     """Write a run's result as `evaluate` does, of features with so much noise."""
 
     def made(name: str, noise: float, seed: int = 0, labels: str = "kinds", **protocol: str) -> Path:
-        evals = [seeded("knn", 0), seeded("lowshot", 0), seeded("fewshot", 0)]
+        small = {"lowshot": {"shares": (), "per_class": (5,), "draws": 3, "pick_from": 100}, "fewshot": {"episodes": 50}}
+        evals = {task: seeded(task, 0, small.get(task)) for task in ("knn", "lowshot", "fewshot")}
         rows = [
             Features("visual", [features(noise, seed)]),
             Features("untrained visual", [features(9.0, 77 + i) for i in range(3)]),
         ]
-        table = fill_table(evals, rows, [f"class {int(y)}" for y in Y], TEST)
+        table = fill_table(evals, rows, Numbered.of([f"class {int(y)}" for y in Y], TEST))
         paths = [f"/videos/{i}.mp4" for i, is_test in enumerate(TEST) if is_test]
         truths = [f"class {int(y)}" for y, is_test in zip(Y, TEST, strict=True) if is_test]
         file = tmp_path / name / "evals" / f"{labels}-step000010.json"
@@ -38,7 +39,7 @@ def make(tmp_path: Path) -> Make:
             file.with_suffix(".answers.parquet"),
             list(answer_lines("label", table.pop("answers"), paths, truths, table["classes"])),
         )
-        words = {type(e).__name__.lower(): e.protocol for e in evals}
+        words = {task: one.protocol for task, one in evals.items()}
         write_json(file, {
             "run": str(tmp_path / name), "labels": "kinds.csv", "file": str(file),
             "answers": file.with_suffix(".answers.parquet").name,

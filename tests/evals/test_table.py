@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from reelvec.evals.table import EVALS, Features, concatenate, fill_table, seeded
+from reelvec.core import ReelvecError
+from reelvec.evals.outcome import Answers, Outcome
+from reelvec.evals.plan import Plan
+from reelvec.evals.table import EVALS, Features, Numbered, concatenate, fill_table, seeded
 
 AMONG_TEST_VIDEOS = ("fewshot", "similarity")
 """what learns nothing from training videos, and draws among test videos"""
@@ -78,8 +81,8 @@ def test_table_of_several_rows() -> None:
     good, labels = made(60, 3, 0.05)
     noise = [made(60, 3, 50.0, seed)[0] for seed in range(3)]
     test = [i >= 40 for i in range(60)]
-    evals = [EVALS["knn"](), EVALS["linear"](), EVALS["retrieval"]()]
-    got = fill_table(evals, [Features("good", [good]), Features("noise", noise)], labels, test)
+    evals = {task: seeded(task, 0) for task in ("knn", "linear", "retrieval")}
+    got = fill_table(evals, [Features("good", [good]), Features("noise", noise)], Numbered.of(labels, test))
     assert got["columns"] == ["knn", "linear", "R@1", "R@5", "R@10", "R@20", "R@50"]
     assert (got["train"], got["test"], got["classes"]) == (40, 20, ["class 0", "class 1", "class 2"])
     first, second, chance = got["rows"]
@@ -97,7 +100,8 @@ def test_columns_of_draws_get_their_own_interval() -> None:
     good, labels = made(120, 3, 0.7)
     other = made(120, 3, 0.7, seed=1)[0]
     test = [i >= 80 for i in range(120)]
-    got = fill_table([seeded("fewshot", 0), seeded("knn", 0)], [Features("both", [good, other])], labels, test)
+    evals = {task: seeded(task, 0) for task in ("fewshot", "knn")}
+    got = fill_table(evals, [Features("both", [good, other])], Numbered.of(labels, test))
     assert got["columns"] == ["fewshot 3-way 1-shot", "fewshot 3-way 5-shot", "knn"]
     assert any("3-way" in note for note in got["notes"])
     row, chance = got["rows"]
@@ -120,8 +124,9 @@ def test_groups_reach_both_sides() -> None:
         noise[[i // 8 for i in range(80)]] + torch.tensor([i % 2 for i in range(80)])[:, None],
         [i >= 40 for i in range(80)],
     )
-    apart = fill_table([seeded("fewshot", 0)], [Features("copies", [features])], labels, test, groups)
-    mixed = fill_table([seeded("fewshot", 0)], [Features("copies", [features])], labels, test)
+    evals, rows = {"fewshot": seeded("fewshot", 0)}, [Features("copies", [features])]
+    apart = fill_table(evals, rows, Numbered.of(labels, test, groups))
+    mixed = fill_table(evals, rows, Numbered.of(labels, test))
     (one, _), (other, _) = apart["rows"], mixed["rows"]
     assert one["values"]["fewshot 2-way 1-shot"] < other["values"]["fewshot 2-way 1-shot"]
 
@@ -129,3 +134,32 @@ def test_groups_reach_both_sides() -> None:
 def test_side_by_side_no_part_outweighs_the_other() -> None:
     a, b = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.ones(5, 4) * 1e6
     torch.testing.assert_close(concatenate([a, b]).norm(dim=1), torch.full((5,), 2**0.5))
+
+
+def test_what_trained_on_clips_stands_in_its_row_alone() -> None:
+    good, labels = made(60, 3, 0.05)
+    answers = Answers(torch.ones(20), named=torch.zeros(20, dtype=torch.long))
+    trained = {"visual": Outcome({"finetune": answers}, {"steps": 7})}
+    videos = Numbered.of(labels, [i >= 40 for i in range(60)])
+
+    class Trains:
+        protocol = "all weights"
+
+        def plan(self, *labels: torch.Tensor | None) -> Plan:
+            return Plan({"finetune": 0.3})
+
+    rows = [Features("visual", [good]), Features("raw pixels", [good])]
+    got = fill_table({"knn": seeded("knn", 0)}, rows, videos, {"finetune": Trains()}, trained)
+    assert got["columns"] == ["knn", "finetune"]
+    visual, pixels, chance = got["rows"]
+    assert visual["values"] == {"knn": 1.0, "finetune": 1.0}
+    assert visual["details"]["steps"] == 7
+    assert list(pixels["values"]) == ["knn"]
+    assert chance["values"]["finetune"] == 0.3
+    assert list(got["answers"]["visual"]) == ["knn", "finetune"]
+
+
+def test_settings_of_a_task_are_checked() -> None:
+    assert getattr(seeded("knn", 0, {"k": 3}), "k", 0) == 3
+    with pytest.raises(ReelvecError, match=r"k_: no such setting \(did you mean k\?\)"):
+        seeded("knn", 0, {"k_": 3})

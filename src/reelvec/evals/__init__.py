@@ -1,9 +1,11 @@
 """Measures of frozen features. They know encoders and data, no method and no trainer."""
 
 from reelvec.evals.compare import compare
+from reelvec.evals.dense import class_maps, detection, localisation, propagation
 from reelvec.evals.diagnose import diagnose
 from reelvec.evals.evaluate import evaluate
 from reelvec.evals.fewshot import Fewshot
+from reelvec.evals.heads import CLIP_EVALS
 from reelvec.evals.health import health
 from reelvec.evals.knn import Knn
 from reelvec.evals.labels import Labels, read_labels
@@ -15,6 +17,7 @@ from reelvec.evals.similarity import Similarity
 from reelvec.evals.table import EVALS, Eval, Features, fill_table
 
 __all__ = [
+    "CLIP_EVALS",
     "EVALS",
     "Eval",
     "Features",
@@ -26,10 +29,14 @@ __all__ = [
     "Plan",
     "Retrieval",
     "Similarity",
+    "class_maps",
     "compare",
+    "detection",
     "diagnose",
     "evaluate",
     "fill_table",
     "health",
+    "localisation",
+    "propagation",
     "read_labels",
 ]

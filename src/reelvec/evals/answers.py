@@ -41,7 +41,7 @@ def answer_lines(
             for i, score in enumerate(scores):
                 unit = paths[i] if first.over == "videos" else f"{first.over[:-1]} {i}"
                 label = labels[i] if first.over == "videos" else ""
-                given = classes[named[i]] if named else ""
+                given = classes[named[i]] if named and named[i] >= 0 else ""  # -1: it could not be read
                 yield label_column, row, column, unit, score, label, given, sure[i] if sure else math.nan
 
 

@@ -29,7 +29,7 @@ RULE = (
 )
 _OF_ALL = ("split", "features")
 """what every column hangs on"""
-_COLUMNS = {"R@": "retrieval", "lowshot": "lowshot", "fewshot": "fewshot", "similarity": "similarity"}
+_COLUMNS = {"R@": "retrieval", "linear ": "linear_sgd", "lowshot": "lowshot", "fewshot": "fewshot", "similarity": "similarity"}
 """how the columns of a task begin that are not named as the task"""
 
 

@@ -43,6 +43,7 @@ def diagnose(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    videos: str | os.PathLike[str] | None = None,
     clips: int | None = None,
     encoders: tuple[str, ...] | None = None,
     device: str | None = None,
@@ -59,14 +60,19 @@ def diagnose(
     frozen and dropped as well. Arguments are those of `evaluate`; `baselines=False` leaves out untrained networks. A picture
     is written beside `out` (None: evals/<labels>-motion-step<step>.json in the run folder), with the suffix .png.
 
-    Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file",
+    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "tables", "file",
     "picture"}; a table for each label column and measure, with "label_column" and what `fill_diagnosis` returns.
     Raises ReelvecError for a run, labels, columns or videos that do not fit.
     """
     refuse_no_clips(clips)
+    asked = {
+        "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
+        "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
+    }  # fmt: skip
     labelled = read_labels(
-        labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
-    )
+        labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
+        videos=videos,
+    )  # fmt: skip
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)
     cards = {name: card for name, (_, card) in loaded.items()}
@@ -98,9 +104,9 @@ def diagnose(
     for column in labelled.columns:
         sides = [tests[column][i] for i in kept]
         check_sides(labelled, column, kept, sides, left_out, notes)
-        videos = [labelled.videos[i] for i in kept]
-        groups = [video.group for video in videos if video.group is not None]
-        filled = fill_diagnosis(rows, [video.labels[column] for video in videos], sides, groups or None, seed=seed)
+        readable = [labelled.videos[i] for i in kept]
+        groups = [video.group for video in readable if video.group is not None]
+        filled = fill_diagnosis(rows, [video.labels[column] for video in readable], sides, groups or None, seed=seed)
         tables += [{"label_column": column, **table} for table in filled]
     if labelled.videos[0].group is not None:
         notes.append("intervals take the test videos as independent; videos of one group are not, so they are too narrow")
@@ -109,6 +115,7 @@ def diagnose(
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
+        "asked": asked,
         "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": {
             **reading_in_words(labelled, clips, seed),

@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from reelvec.backbones import load_encoder, saved_encoders
 from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
@@ -13,10 +15,12 @@ from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import MOST_CLIPS, OnProgress
 from reelvec.evals.answers import answer_lines, write_answers
-from reelvec.evals.features import UNTRAINED, read_features
+from reelvec.evals.features import UNTRAINED, read_features, untrained_encoder
+from reelvec.evals.heads.clip_columns import Network, clip_outcomes
+from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.results import FEATURES, answers_file, result_file
-from reelvec.evals.table import EVALS, Eval, Features, fill_table, seeded
+from reelvec.evals.table import EVALS, Eval, Features, Numbered, fill_table, seeded, with_settings
 
 TEST_SHARE = 0.3
 """of each class, held out where no split is given"""
@@ -30,7 +34,9 @@ def evaluate(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    videos: str | os.PathLike[str] | None = None,
     tasks: tuple[str, ...] = ("knn", "linear", "retrieval"),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     clips: int | None = None,
     encoders: tuple[str, ...] | None = None,
     device: str | None = None,
@@ -45,29 +51,36 @@ def evaluate(
 
     Args:
         run: a run folder, or an encoder folder.
-        labels: `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`; or a CSV or Parquet table.
+        labels: `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`; or a CSV or Parquet table; or official split files.
         label_column: one column, or several parted by commas: a table for each, features computed once.
         split_column: words such as train and test. Without one, 30 % of each class are held out by `seed`.
         group_column: videos of one group (source file, patient) are never on both sides.
-        tasks: names in `EVALS`.
+        videos: the folder of the videos that official split files list.
+        tasks: names in `EVALS` and `CLIP_EVALS`; the latter train on clips and take minutes, and what they found is kept.
+        settings: task -> its settings, such as {"knn": {"k": 10}}.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
         encoders: "visual", "motion"; None: all that the run has.
         baselines: False leaves out untrained networks, pixels and colours, where they are known from before; chance stays.
         index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
-    Returns what is written to `out`: {"run", "labels", "encoders", "protocol", "notes", "left_out", "tables", "file",
+    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "tables", "file",
     "answers", "features"}; each table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim",
     "values", "low", "high", "details"}]}, values being shares of test videos and low and high their 95 % intervals. "answers"
     names the file of every single answer (`evals.answers`), "features" the folder of each encoder's features, which the next
     measure on these videos takes from there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
-    evals = _chosen_evals(tasks, seed)
+    asked = {
+        "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
+        "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
+    }  # fmt: skip
+    evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
     refuse_no_clips(clips)
     labelled = read_labels(
-        labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
-    )
+        labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
+        videos=videos,
+    )  # fmt: skip
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)
     # sides are drawn before any file is opened: a file that breaks later moves no other video
@@ -91,15 +104,31 @@ def evaluate(
     kept = [number for (number, _), found in zip(usable, read.found.tolist(), strict=True) if found]
     rows = [Features(row.name, [draw[read.found] for draw in row.draws]) for row in read.rows]
     notes = list(labelled.notes)
+    networks = _networks(loaded, seed, baselines) if clip_evals else []
+    shown = [row for (_, row), is_found in zip(usable, read.found.tolist(), strict=True) if is_found]
     answers: list[Any] = []
-    tables = [
-        _table(labelled, column, tests[column], kept, rows, evals, left_out, notes, answers) for column in labelled.columns
-    ]
+    tables = []
+    for column in labelled.columns:
+        readable = [labelled.videos[i] for i in kept]
+        sides = [tests[column][i] for i in kept]
+        check_sides(labelled, column, kept, sides, left_out, notes)
+        numbers = Numbered.of([video.labels[column] for video in readable], sides, [video.group for video in readable])
+        found = clip_outcomes(
+            clip_evals, networks, probed, shown, numbers.labels, numbers.test, numbers.groups,
+            folder=file.parent / "kept", device=on_device, workers=workers, on_progress=on_progress,
+        )  # fmt: skip
+        table = fill_table(evals, rows, numbers, clip_evals, found)
+        notes += [f"{column}: {note}" for note in table.pop("notes")]
+        tested = [video for video, is_test in zip(readable, sides, strict=True) if is_test]
+        paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
+        answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
+        tables.append({"label_column": column, **table})
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
+        "asked": asked,
         "encoders": {name: encoder_facts(card) for name, card in cards.items()},
-        "protocol": _protocol(labelled, evals, clips, seed, baselines),
+        "protocol": _protocol(labelled, {**evals, **clip_evals}, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
         "tables": tables,
@@ -118,13 +147,34 @@ def load_encoders(run: str | os.PathLike[str], names: tuple[str, ...] | None = N
     return {name: load_encoder(run, name) for name in names or saved_encoders(run) or ("visual",)}
 
 
-def _chosen_evals(tasks: tuple[str, ...], seed: int) -> list[Eval]:
-    unknown = [task for task in tasks if task not in EVALS]
+def _chosen_evals(
+    tasks: tuple[str, ...], seed: int, settings: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Eval], dict[str, ClipEval]]:
+    """Make the evaluations of features and those that train on clips, by task."""
+    known = [*EVALS, *CLIP_EVALS]
+    unknown = [task for task in tasks if task not in known]
     if unknown or not tasks:
         raise ReelvecError(
-            f"evaluate with tasks={','.join(tasks)}", f"tasks {', '.join(EVALS)}", "name one or several of these"
+            f"evaluate with tasks={','.join(tasks)}", f"tasks {', '.join(known)}", "name one or several of these"
         )
-    return [seeded(task, seed) for task in dict.fromkeys(tasks)]
+    if idle := [task for task in settings if task not in tasks]:
+        raise ReelvecError(
+            f"set {', '.join(f'{task}.{key}' for task in idle for key in settings[task])}",
+            f"tasks {', '.join(tasks)}",
+            f"add the task: tasks={','.join([*tasks, *idle])}" if set(idle) <= set(known) else f"tasks are {', '.join(known)}",
+        )
+    evals = {task: seeded(task, seed, settings.get(task)) for task in tasks if task in EVALS}
+    training = {task: with_settings(CLIP_EVALS[task], task, seed, settings.get(task)) for task in tasks if task in CLIP_EVALS}
+    return evals, training
+
+
+def _networks(loaded: dict[str, tuple[Encoder, EncoderCard]], seed: int, baselines: bool) -> list[Network]:
+    """Return the encoders, then one untrained network of each kind."""
+    networks = [Network(name, encoder, card, card.weights_sha256) for name, (encoder, card) in loaded.items()]
+    if baselines:
+        words = f"untrained by seed {seed}, torch {torch.__version__}"
+        networks += [Network(f"untrained {n}", untrained_encoder(card, seed), card, words) for n, (_, card) in loaded.items()]
+    return networks
 
 
 def refuse_no_clips(clips: int | None) -> None:
@@ -179,29 +229,6 @@ def _usable(labelled: Labels, probed: Index) -> tuple[list[tuple[int, int]], dic
     return usable, left_out
 
 
-def _table(
-    labelled: Labels,
-    column: str,
-    test: list[bool],
-    kept: list[int],
-    rows: list[Features],
-    evals: list[Eval],
-    left_out: dict[str, str],
-    notes: list[str],
-    answers: list[Any],
-) -> dict[str, Any]:
-    sides = [test[i] for i in kept]
-    check_sides(labelled, column, kept, sides, left_out, notes)
-    videos = [labelled.videos[i] for i in kept]
-    groups = [video.group for video in videos if video.group is not None]
-    table = fill_table(evals, rows, [video.labels[column] for video in videos], sides, groups or None)
-    notes += [f"{column}: {note}" for note in table.pop("notes")]
-    tested = [video for video, is_test in zip(videos, sides, strict=True) if is_test]
-    paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
-    answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
-    return {"label_column": column, **table}
-
-
 def check_sides(
     labelled: Labels, column: str, kept: Sequence[int], sides: Sequence[bool], left_out: dict[str, str], notes: list[str]
 ) -> None:
@@ -227,10 +254,14 @@ def check_sides(
         )
 
 
-def _protocol(labelled: Labels, evals: list[Eval], clips: int | None, seed: int, baselines: bool) -> dict[str, str]:
+def _protocol(
+    labelled: Labels, evals: Mapping[str, Eval | ClipEval], clips: int | None, seed: int, baselines: bool
+) -> dict[str, str]:
     """Say in words how each number came about."""
+    seeds = f"seeds {seed} to {seed + UNTRAINED - 1}"
     beside = {
-        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})",
+        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks ({seeds}); where clips are trained on, "
+        "the first of them",
         "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
         "chance: the training majority, for R@k a random order, for few-shot 1 / ways",
     }
@@ -238,7 +269,7 @@ def _protocol(labelled: Labels, evals: list[Eval], clips: int | None, seed: int,
         **reading_in_words(labelled, clips, seed),
         **(beside if baselines else {}),
         "interval": "95 % Wilson score interval over test videos; of means over draws or episodes, as said with them",
-        **{name: one.protocol for name, one in zip((type(e).__name__.lower() for e in evals), evals, strict=True)},
+        **{task: one.protocol for task, one in evals.items()},
     }
 
 

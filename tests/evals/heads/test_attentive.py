@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from reelvec.core import ReelvecError
+from reelvec.evals.heads.attentive import Attentive, Rate
+from reelvec.evals.heads.look_store import LookStore
+from tests.evals.heads.clip_cases import Case, coloured
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Case:
+    return coloured(tmp_path_factory.mktemp("coloured"), make_video, 18)
+
+
+def test_too_many_tokens_are_refused_before_anything_is_read(case: Case) -> None:
+    with pytest.raises(ReelvecError, match="tokens of 12 numbers each"):
+        case.run(Attentive(memory_gb=0.0, disk_gb=0.0))
+
+
+def test_heads_beside_each_other_equal_heads_alone(case: Case) -> None:
+    rates = (Rate(lr=1e-3, weight_decay=0.1), Rate(lr=3e-3, weight_decay=0.0))
+    one, source = Attentive(epochs=1, least_steps=6, batch=4), case.source()
+    with LookStore(9, 2, 4, 12, 1.0, 0.0) as store:
+        generator = torch.Generator().manual_seed(0)
+        for look in range(2):
+            store.put(list(range(9)), look, torch.randn(9, 4, 12, generator=generator))
+        labels, kept = torch.arange(9) % 3, torch.ones(9, dtype=torch.bool)
+        both = one.train(store, source, labels, kept, 3, rates)
+        for head, rate in zip(both, rates, strict=True):
+            (alone,) = one.train(store, source, labels, kept, 3, [rate])
+            assert all(torch.equal(a, b) for a, b in zip(head.parameters(), alone.parameters(), strict=True))
+    assert not torch.equal(both[0].linear.weight, both[1].linear.weight)
+
+
+def test_the_rate_is_picked_by_held_out_videos(case: Case) -> None:
+    """One rate leaves the head where it starts, another one throws it far away."""
+    idle, good, wild = (Rate(lr=lr, weight_decay=0.01) for lr in (1e-9, 1e-2, 1e4))
+    found = case.run(Attentive(rates=(idle, wild, good), epochs=5, least_steps=20, looks=1))
+    assert found.details["attentive_lr"] == 1e-2
+    assert found.shares["attentive"] > 0.8
+
+
+def test_where_nothing_can_be_held_out_the_papers_rate_is_taken(case: Case) -> None:
+    groups = torch.zeros(18, dtype=torch.long)
+    found = case.run(Attentive(epochs=2, least_steps=4, looks=1), groups=groups)
+    assert found.details["attentive_lr"] == 1e-3
