@@ -1,0 +1,51 @@
+"""The command that shows: report."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+
+
+def report(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run as one HTML page that opens offline.
+
+    [bold]Examples[/bold]
+
+      reelvec report runs/a
+
+      reelvec report runs/a out=a.html videos=more/
+
+    The page holds what was trained on what, curves, health, all that
+    was measured in the evals/ folder, neighbours, duplicates, errors, a
+    map, activation maps, and the commands to repeat it. It is one file
+    below 10 MB that loads nothing. videos= adds videos without labels.
+    """
+    from reelvec.cli.live import counting
+    from reelvec.cli.output import only_results_on_stdout, show, talk
+    from reelvec.verbs.report import report as verb
+
+    paths, settings = split_words(words or [])
+    expect_paths(paths, ["RUN"], "report")
+    arguments = keyword_arguments(verb, settings, taken=("run",))
+    with only_results_on_stdout(as_json), counting(talk(), "looking at videos", silent=as_json) as on_progress:
+        result = verb(paths[0], **arguments, on_progress=on_progress)
+    show(result, _table, as_json)
+
+
+def _table(result: Any) -> RenderableType:
+    """Draw where the page is, and what it could not show."""
+    from reelvec.cli.tables import facts_table
+
+    facts = {"page": result["file"], "megabytes": result["bytes"] / 1e6, "sections": result["sections"]}
+    return Group(facts_table(facts), *(Text(words) for words in result["missing"]))
