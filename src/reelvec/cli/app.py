@@ -2,7 +2,7 @@
 
 import typer
 
-from reelvec.cli import about, judging, learning, using, videos
+from reelvec.cli import about, importing, judging, learning, reporting, using, videos
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +24,7 @@ for command in (
     judging.diagnose,
     judging.health,
     judging.compare,
+    reporting.report,
     learning.study,
     using.embed,
     using.search,
@@ -32,6 +33,7 @@ for command in (
     videos.shapes,
 ):
     app.command()(command)
+app.command("import")(importing.import_encoder)  # a function cannot have that name
 
 
 @app.callback(invoke_without_command=True)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from reelvec.cli.words import expect_paths, keyword_arguments, split_words
+from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_tasks, split_words
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 RunWords = Annotated[list[str] | None, typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings.")]
 LabelFile = Annotated[
     str | None,
-    typer.Option("--labels", "-l", help="A folder with one sub-folder a class, or a CSV.", show_default=False),
+    typer.Option("--labels", "-l", help="A folder of class folders, a CSV, or official split files.", show_default=False),
 ]
 PathColumn = Annotated[str | None, typer.Option(help="CSV: the column of paths.")]
 LabelColumn = Annotated[str | None, typer.Option(help="CSV: the column of labels.")]
@@ -27,6 +27,9 @@ def evaluate(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
+    suite: Annotated[str | None, typer.Option(help="quick or full: all that the data allows.")] = None,
+    masks: Annotated[str | None, typer.Option(help="A folder of frames with masks, as DAVIS has it.")] = None,
+    boxes: Annotated[str | None, typer.Option(help="A table of boxes with labels, as AVA has it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure an encoder on labelled videos, beside plain baselines.
@@ -37,18 +40,28 @@ def evaluate(
 
       reelvec evaluate runs/a --labels my.csv --label-column action
 
-      reelvec evaluate runs/a --labels my.csv tasks=knn,linear clips=2
+      reelvec evaluate runs/a --labels my.csv tasks=knn,lowshot knn.k=10
+
+      reelvec evaluate runs/a --labels my.csv tasks=finetune clips=2
+
+      reelvec evaluate runs/a --labels my.csv --suite quick
+
+      reelvec evaluate runs/a --masks DAVIS/ propagation.preset=crw,dino
 
     Beside the encoder there is always the same network untrained, raw
     pixels, a colour histogram and chance: what learning gave is what the
     encoder has over them. A column of labels that is not named is found
     where only one fits; without a column of splits, a part is held out.
     """
-    from reelvec.cli.tables import evaluation_table
+    from reelvec.cli.tables import battery_tables, evaluation_table
     from reelvec.evals import evaluate as verb
+    from reelvec.verbs.battery import battery
 
     columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
-    _measure(verb, evaluation_table, "evaluate", words, labels, columns, as_json)
+    if suite is masks is boxes is None:
+        return _measure(verb, evaluation_table, "evaluate", words, labels, columns, as_json)
+    extra = {"suite": suite or "quick", "masks": masks, "boxes": boxes}
+    _measure(battery, battery_tables, "evaluate", words, labels, columns, as_json, extra, needs_labels=False)
 
 
 def diagnose(
@@ -156,6 +169,8 @@ def _measure(
     labels: str | None,
     columns: dict[str, str | None],
     as_json: bool,
+    extra: dict[str, Any] | None = None,
+    needs_labels: bool = True,
 ) -> None:
     """Run a verb on a run and labelled videos, and show what it returns."""
     from reelvec.cli.live import counting
@@ -164,12 +179,16 @@ def _measure(
 
     paths, settings = split_words(words or [])
     expect_paths(paths, ["RUN"], command)
-    if labels is None:
+    if labels is None and needs_labels:
         raise ReelvecError(
             f"{command} {paths[0]}", "no labels", "add --labels FOLDER (a sub-folder for each class) or --labels FILE.csv"
         )
-    given = {f"{name}_column": value for name, value in columns.items() if value is not None}
-    arguments = keyword_arguments(verb, settings, taken=("run", "labels", *given))
+    given: dict[str, Any] = dict(extra or {})
+    given |= {f"{name}_column": value for name, value in columns.items() if value is not None}
+    settings, of_tasks = settings_of_tasks(settings)
+    if of_tasks:
+        given["settings"] = of_tasks
+    arguments = keyword_arguments(verb, settings, taken=("run", "labels", "settings", *given))
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
         result = verb(paths[0], labels, **given, **arguments, on_progress=on_progress)
     show(result, table, as_json)

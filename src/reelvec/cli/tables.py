@@ -1,7 +1,9 @@
 """Results as tables for people. Each function draws what one command's `--json` prints."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -105,6 +107,41 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
     return Group(*parts, *_how_measured(result), Text(f"written to {result['file']}"))
 
 
+def battery_tables(summary: Mapping[str, Any]) -> RenderableType:
+    """Draw what each part of a suite found, what was left out and why, and where everything is."""
+    parts: list[RenderableType] = []
+    drawn = {"evaluate": evaluation_table, "diagnose": diagnosis_table, "health": health_table}
+    for part in summary["parts"]:
+        content = json.loads(Path(part["file"]).read_text(encoding="utf-8"))
+        parts += [Text(f"\n{part['name']}", style="bold underline"), drawn.get(part["name"], rows_table)(content)]
+    table = Table("part", "seconds", "written to", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for part in summary["parts"]:
+        table.add_row(part["name"], "kept" if part["kept"] else f"{part['seconds']:.1f}", Text(part["file"]))
+    missing = [Text(f"left out: {one['name']}: {one['reason']}", style="yellow") for one in summary["left_out"]]
+    return Group(*parts, Text(""), table, *missing, Text(f"written to {summary['file']}"))
+
+
+def rows_table(result: Mapping[str, Any]) -> RenderableType:
+    """Draw a result that is a list of rows with one number each, such as propagation or detection."""
+    number = next(name for name in ("J&F", "inside", "mAP", "grad-cam", "energy") if name in result["rows"][0])
+    table = Table("row", *(["preset"] if "preset" in result["rows"][0] else []), f"{number}, percent", "better than")
+    for row in result["rows"]:
+        value = row.get(number) or row.get("energy")
+        of = value if isinstance(value, Mapping) else {**row, "inside": row.get(number)}
+        words = f"{100 * of['inside']:.1f}" + (
+            f"  [dim]{100 * of['low']:.1f}-{100 * of['high']:.1f}[/dim]" if "low" in of else ""
+        )
+        over = "; ".join(
+            f"{name} {100 * one['mean']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
+            for name, one in row.get("over", {}).items()
+        )
+        table.add_row(row["name"], *([row["preset"]] if "preset" in row else []), words, over)
+    notes = [Text(note) for note in result.get("notes", [])]
+    protocol = [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
+    where = f"written to {result['file']}" + (f", drawn in {result['picture']}" if "picture" in result else "")
+    return Group(table, *notes, *protocol, Text(where))
+
+
 def health_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw a column for each network and a line for each number, with what it says; then verdicts and what is alike."""
     rows = result["rows"]
@@ -205,6 +242,8 @@ def _how_measured(result: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _share(row: Mapping[str, Any], column: str) -> str:
+    if column not in row["values"]:
+        return ""
     value = f"{100 * row['values'][column]:.1f}"
     if column not in row["low"]:
         return value

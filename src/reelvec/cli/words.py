@@ -61,6 +61,22 @@ def settings_of_recipes(function: Callable[..., Any], settings: Iterable[str]) -
     return own, [word for word in words if word not in own]
 
 
+def settings_of_tasks(settings: Iterable[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Tell words such as knn.k=10 from the others; return these as task -> key -> value, YAML or parted by commas."""
+    from reelvec.engine.config import parse_settings
+
+    words = list(settings)
+    dotted = [word for word in words if "." in word.partition("=")[0]]
+    of_tasks: dict[str, dict[str, Any]] = {}
+    for key, value in parse_settings(dotted).items():
+        *outer, last = key.split(".")
+        inner: dict[str, Any] = of_tasks
+        for part in outer:  # finetune.cnn.lr lies two deep
+            inner = inner.setdefault(part, {})
+        inner[last] = value.split(",") if isinstance(value, str) and "," in value else value
+    return [word for word in words if word not in dotted], of_tasks
+
+
 def _typed(key: str, text: str, annotation: Any) -> Any:
     """Read a value as YAML, as the bare word, or as a list parted by commas: the first that fits the annotation."""
     import yaml

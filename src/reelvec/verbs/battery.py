@@ -1,0 +1,184 @@
+"""`reelvec evaluate --suite`: everything that the data allows, one thing after another, and what was left out and why."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from reelvec import __version__
+from reelvec.core import ReelvecError, RunFolder, write_json
+from reelvec.engine.extract import OnProgress
+from reelvec.evals import class_maps, detection, diagnose, evaluate, health, localisation, propagation
+from reelvec.evals.evaluate import load_encoders
+from reelvec.evals.labels import read_labels
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "quick": ("knn", "linear", "retrieval", "lowshot", "fewshot", "similarity"),
+    "full": ("knn", "linear", "retrieval", "lowshot", "fewshot", "similarity", "linear_sgd", "attentive", "finetune"),
+}
+"""tasks of `evaluate`; beside them, both suites diagnose, look at health and, where masks or boxes are given, at maps"""
+
+QUICK_SIZE = 240
+"""short side of frames with masks in the quick suite; the full one takes each preset's own"""
+
+
+def battery(
+    run: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None = None,
+    *,
+    suite: str = "quick",
+    masks: str | os.PathLike[str] | None = None,
+    boxes: str | os.PathLike[str] | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    videos: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    clips: int | None = None,
+    encoders: tuple[str, ...] | None = None,
+    device: str | None = None,
+    workers: int = 0,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Measure a run by all that its encoders and the data allow.
+
+    Args:
+        run: a run folder, or an encoder folder.
+        labels: labelled videos, as `evaluate` takes them.
+        suite: "quick" measures frozen features; "full" trains heads and fine-tunes as well, which takes minutes to hours.
+        masks: a folder of frames with masks, as `propagation` takes it.
+        boxes: a table of boxes, as `detection` takes it.
+        settings: task -> its settings; beside those of `evaluate`, "diagnose", "health", "propagation", "localisation",
+            "detection" and "class_maps" are tasks.
+        out: JSON file of the summary; None: evals/suite-<suite>-step<step>.json in the run folder. What each part found is
+            written where it writes it when asked for alone.
+
+    What was finished before with the same weights, data and settings is not done again. Returns the summary: {"run", "suite",
+    "parts": [{"name", "file", "seconds", "kept"}], "left_out": [{"name", "reason"}], "seconds", "file"}.
+    Raises ReelvecError for an unknown suite or task, and where nothing could be measured.
+    """
+    given = {task: dict(values) for task, values in (settings or {}).items()}
+    tasks = _tasks(suite, given)
+    if labels is None and masks is None and boxes is None:
+        raise ReelvecError(
+            f"evaluate {run} with --suite {suite}", "no data", "add --labels FILE, --masks FOLDER or --boxes FILE, or several"
+        )
+    loaded = load_encoders(run, encoders)
+    step = max(card.step for _, card in loaded.values())
+    hashes = {name: card.weights_sha256 for name, (_, card) in loaded.items()}
+    columns = {
+        "path_column": path_column, "label_column": label_column, "split_column": split_column, "group_column": group_column,
+        "videos": videos,
+    }  # fmt: skip
+    common: dict[str, Any] = {"device": device, "seed": seed, "on_progress": on_progress}
+    reading = {"clips": clips, "encoders": encoders, "workers": workers, **common}
+    # without "visual" the dense measures say themselves what they lack
+    visual = {"encoder": "visual" if "visual" in loaded else next(iter(loaded)), **common}
+    small = {"size": QUICK_SIZE} if suite == "quick" else {}
+
+    plan: list[tuple[str, Callable[..., dict[str, Any]], Any, dict[str, Any]]] = []
+    files: list[str | os.PathLike[str]] = []
+    left_out: dict[str, str] = {}
+    if labels is not None:
+        chosen = {task: given[task] for task in tasks if task in given}
+        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **columns, **reading}))
+        plan.append(("diagnose", diagnose, labels, {**columns, **reading}))
+        seen = [video.path for video in read_labels(labels, **_words(columns)).videos]
+        files += [labels, *seen]
+        plan.append(("health", health, seen, reading))
+        if _is_generated(Path(labels)):
+            plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
+    else:
+        left_out |= dict.fromkeys([*tasks, "diagnose", "health"], "no labels: add --labels")
+    if masks is not None:
+        plan.append(("localisation", localisation, masks, {**small, **visual}))
+        plan.append(("propagation", propagation, masks, {**small, **visual}))
+    else:
+        left_out |= dict.fromkeys(("localisation", "propagation"), "no frames with masks: add --masks FOLDER")
+    if boxes is not None:
+        plan.append(("detection", detection, boxes, {"workers": workers, **visual}))
+    else:
+        left_out["detection"] = "no boxes: add --boxes TABLE"
+
+    file = Path(out) if out is not None else RunFolder(run).evals / f"suite-{suite}-step{step:06d}.json"
+    before = {part["name"]: part for part in _before(file)}
+    parts: list[dict[str, Any]] = []
+    summary: dict[str, Any] = {
+        "run": str(run),
+        "suite": suite,
+        "parts": parts,
+        "left_out": [],
+        "seconds": 0.0,
+        "file": str(file),
+    }
+    for name, verb, data, arguments in plan:
+        arguments |= given.get(name, {})
+        key = _key(name, hashes, files if name in ("evaluate", "diagnose", "health") else [data], arguments)
+        last = before.get(name, {})
+        is_kept = last.get("key") == key and Path(last["file"]).is_file()
+        began = perf_counter()
+        if is_kept:
+            parts.append({**last, "kept": True})
+        else:
+            try:
+                found = verb(run, data, **arguments)
+            except ReelvecError as error:
+                left_out[name] = str(error)
+                continue
+            parts.append({"name": name, "file": found["file"], "seconds": perf_counter() - began, "kept": False, "key": key})
+        summary["left_out"] = [{"name": what, "reason": why} for what, why in left_out.items()]
+        summary["seconds"] = sum(part["seconds"] for part in parts)
+        write_json(file, summary)  # after every part: a stopped suite goes on from there
+    if not parts:
+        reasons = "; ".join(f"{what}: {why}" for what, why in left_out.items())
+        raise ReelvecError(f"evaluate {run} with --suite {suite}", f"nothing could be measured ({reasons})", "see the reasons")
+    summary["left_out"] = [{"name": what, "reason": why} for what, why in left_out.items()]
+    write_json(file, summary)
+    return summary
+
+
+_OTHERS = ("diagnose", "health", "class_maps", "localisation", "propagation", "detection")
+
+
+def _tasks(suite: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    if suite not in SUITES:
+        raise ReelvecError(f"evaluate with --suite {suite}", f"suites {', '.join(SUITES)}", "name one of these")
+    known = (*SUITES[suite], *_OTHERS)
+    if unknown := [task for task in settings if task not in known]:
+        raise ReelvecError(f"set {unknown[0]}. ... with --suite {suite}", f"tasks {', '.join(known)}", "name one of these")
+    return SUITES[suite]
+
+
+def _words(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def _is_generated(labels: Path) -> bool:
+    """Whether these are labels of a set that `reelvec shapes` made, with its truth."""
+    return labels.name == "labels.csv" and (labels.parent / "truth").is_dir()
+
+
+def _before(file: Path) -> Sequence[dict[str, Any]]:
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))["parts"])
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _key(name: str, hashes: Mapping[str, str], data: Sequence[Any], arguments: Mapping[str, Any]) -> str:
+    """Return a hash of all that a part hangs on: weights, settings, and names, sizes and times of its files."""
+    kept = {key: value for key, value in arguments.items() if key not in ("on_progress", "device", "workers")}
+    content = json.dumps([__version__, name, dict(hashes), kept, _stamps(data)], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _stamps(data: Sequence[Any]) -> list[tuple[str, int, int]]:
+    paths = [Path(path) for path in data]
+    files = sorted(file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    return [(str(file), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
