@@ -1,0 +1,105 @@
+"""The suite on a small generated set: parts, what is left out and why, what is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from reelvec.backbones import build_encoder, save_encoder
+from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
+from reelvec.data.shapes import make_shapes
+from reelvec.evals.heads.finetune import TRANSFORMER
+from reelvec.verbs.battery import SUITES, battery
+from reelvec.verbs.import_encoder import import_encoder
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shapes(tmp_path_factory.mktemp("set") / "shapes", videos=(32, 16), seed=3, size=32, frames=12)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    needs = Needs(streams=(StreamNeed(stream=Stream.RGB, frames=4, stride=1),), clips=1, short_side=32)
+    card = EncoderCard(
+        name="visual", architecture="set when saved", channels=3, needs=needs, size=32, mean=(0.4,) * 3, std=(0.25,) * 3,
+        method="none", step=3,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_encoder(tmp_path / "run" / "encoder", "visual", build_encoder("tiny"), card)
+    return tmp_path / "run"
+
+
+SMALL = {"lowshot": {"draws": 2, "shares": (), "per_class": (1,)}, "fewshot": {"episodes": 10}}
+
+
+def test_parts_are_done_once_and_what_is_left_out_is_said(run: Path, shapes: Path) -> None:
+    got = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
+    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "class_maps"]
+    assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection"}
+    assert all("add --" in one["reason"] for one in got["left_out"])
+    table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
+    assert {"knn", "linear", "R@1", "lowshot 1 a class"} <= set(table["columns"])
+    assert json.loads(Path(got["file"]).read_text()) == got
+
+    again = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
+    assert all(part["kept"] for part in again["parts"])
+    Path(again["parts"][2]["file"]).unlink()
+    third = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
+    assert [part["kept"] for part in third["parts"]] == [True, True, False, True]
+    other = battery(run, shapes / "labels.csv", label_column="motion", settings={**SMALL, "knn": {"k": 3}}, clips=1)
+    assert [part["kept"] for part in other["parts"]] == [False, True, True, True]
+
+
+def test_a_part_that_cannot_be_does_not_stop_the_others(run: Path, tmp_path: Path, shapes: Path) -> None:
+    (tmp_path / "no masks").mkdir()
+    got = battery(run, shapes / "labels.csv", masks=tmp_path / "no masks", label_column="motion", settings=SMALL, clips=1)
+    reasons = {one["name"]: one["reason"] for one in got["left_out"]}
+    assert "no masks" in reasons["propagation"]
+    assert len(got["parts"]) == 4
+
+
+def test_nothing_to_measure_and_unknown_words_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReelvecError, match="add --labels FILE, --masks FOLDER or --boxes FILE"):
+        battery(run)
+    with pytest.raises(ReelvecError, match="suites quick, full"):
+        battery(run, masks=tmp_path, suite="all")
+    with pytest.raises(ReelvecError, match=r"set knnn\."):
+        battery(run, masks=tmp_path, settings={"knnn": {"k": 3}})
+    with pytest.raises(ReelvecError, match="nothing could be measured"):
+        battery(run, masks=tmp_path / "nowhere")
+
+
+def test_the_full_suite_holds_the_quick_one() -> None:
+    assert set(SUITES["quick"]) < set(SUITES["full"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["videomae", "vjepa2"])
+def test_small_transformers_run_through_all_of_it(name: str, shapes: Path, tmp_path: Path) -> None:
+    """Random weights: what counts is that every part takes a network of tokens."""
+    import transformers
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    if name == "videomae":
+        shape = {"image_size": 32, "num_frames": 4, "intermediate_size": 64}
+        model = transformers.VideoMAEModel(transformers.VideoMAEConfig(**sizes, **shape))
+    else:
+        shape = {"crop_size": 32, "frames_per_clip": 4, "pred_num_hidden_layers": 1}
+        model = transformers.VJEPA2Model(transformers.VJEPA2Config(**sizes, **shape))
+    model.save_pretrained(tmp_path / name)
+    import_encoder(name, tmp_path / "encoder", tmp_path / name, stride=1)
+    short = {"epochs": 2, "least_steps": 4}
+    settings = {
+        **SMALL,
+        "finetune": {"transformer": {**TRANSFORMER.model_dump(), **short}, "crops": 1},
+        "attentive": {"epochs": 2},
+    }
+    got = battery(tmp_path / "encoder", shapes / "labels.csv", suite="full", label_column="motion", settings=settings, clips=1)
+    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "class_maps"], got["left_out"]
+    table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
+    assert {"knn", "linear", "finetune", "attentive", "linear coclr"} <= set(table["columns"])
+    for row in table["rows"][:2]:
+        assert all(0 <= value <= 1 for value in row["values"].values())
