@@ -28,7 +28,6 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +54,7 @@ from measuring import (
 
 from reelvec.core import Needs, Stream, StreamNeed
 from reelvec.data.index import Index, VideoRow, index
-from reelvec.data.loader import ClipLoader, TrainingPlan
+from reelvec.data.loader import TrainingPlan
 from reelvec.data.streams import _frames_shown, delivered_size, read_clips
 from reelvec.verbs.prepare import prepare
 
@@ -318,27 +317,6 @@ def measure_preparing(name: str, before: Sequence[Request], after: Sequence[Requ
     return {"files": name, **rates, "prepared over as they are": ratio(seconds["as they are"], seconds["prepared"])}
 
 
-def measure_workers(name: str, videos: Index, samples: int, rounds: int) -> Row:
-    """Return a line: clips a second of the loader with none, one and two worker processes."""
-    needs, batch = needs_of(), 4
-    plan = TrainingPlan(videos, needs, seed=0)
-    numbers = [range(first, first + batch) for first in range(0, samples, batch)]
-    with ExitStack() as stack:
-        loaders = {
-            ("no worker", "1 worker", "2 workers")[workers]: stack.enter_context(
-                ClipLoader(videos, needs, plan, batch, workers=workers)
-            )
-            for workers in (0, 1, 2)
-        }
-        work = {name: partial(lambda loader: list(loader.batches(numbers)), loader) for name, loader in loaders.items()}
-        seconds = take_turns(work, rounds)
-    return {
-        "files": name,
-        **{who: rate(samples * needs.clips, taken) for who, taken in seconds.items()},
-        "2 workers over 1": ratio(seconds["1 worker"], seconds["2 workers"]),
-    }
-
-
 def make_files(folder: Path, given: Namespace) -> dict[str, Index]:
     """Write the files of each kind; returns their indexes by name."""
     frames, many = (60, 1) if given.quick else (300, 3)
@@ -392,8 +370,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name in (large, prepared)
             for frames in ((4, 8) if given.quick else (4, 8, 16, 32))
         ]
-        samples = 8 if given.quick else 64
-        workers = [measure_workers(name, kinds[name], samples, given.rounds) for name in (large, prepared)]
     unit = "Clips a second on one core"
     tables = [
         table(
@@ -413,7 +389,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{unit}; frames 4 apart.",
             [without(row, "over the fastest", "fastest peer") for row in lengths],
         ),
-        table("By workers of the loader", f"Clips a second on {described['cores']} cores, in batches of 4 videos.", workers),
     ]
     finish("reading", given, described, tables, left_out)
 

@@ -20,6 +20,10 @@ SUBJECTS = {
         "2 clips of 8 frames, 4 apart, short side 128, from one file. Floor: libavcodec decodes the frames without which the\n"
         "wanted ones cannot be had, and nothing else is done. torchcodec: seek mode exact (it scans files), and approximate.\n",
     ),
+    "loading": (
+        "Loading batches",
+        "The same clips through the loader of a training run: workers, batches of 8 videos, each dropped when the next comes.\n",
+    ),
     "views": (
         "Random views",
         "Crop, flip, jitter, grey, blur, normalisation of uint8 clips; one draw for all frames of a clip, each clip its own.\n",

@@ -12,6 +12,7 @@ _VERBS = {
     "evaluate": "reelvec.evals",
     "compare": "reelvec.evals",
     "diagnose": "reelvec.evals",
+    "diagnose_masks": "reelvec.evals",
     "health": "reelvec.evals",
     "import_encoder": "reelvec.verbs.import_encoder",
     "load_encoder": "reelvec.backbones",

@@ -37,7 +37,7 @@ def test_a_benchmark_runs(benchmark, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reading", "scale", "search"])
+@pytest.mark.parametrize("name", ["reading", "loading", "scale", "search"])
 def test_a_benchmark_with_processes_of_its_own_runs(tmp_path, name):
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", tmp_path / "result.json"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

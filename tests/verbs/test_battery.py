@@ -37,7 +37,7 @@ SMALL = {"lowshot": {"draws": 2, "shares": (), "per_class": (1,)}, "fewshot": {"
 
 def test_parts_are_done_once_and_what_is_left_out_is_said(run: Path, shapes: Path) -> None:
     got = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
-    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "class_maps"]
+    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "diagnose_masks", "class_maps"]
     assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection"}
     assert all("add --" in one["reason"] for one in got["left_out"])
     table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
@@ -48,9 +48,9 @@ def test_parts_are_done_once_and_what_is_left_out_is_said(run: Path, shapes: Pat
     assert all(part["kept"] for part in again["parts"])
     Path(again["parts"][2]["file"]).unlink()
     third = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
-    assert [part["kept"] for part in third["parts"]] == [True, True, False, True]
+    assert [part["kept"] for part in third["parts"]] == [True, True, False, True, True]
     other = battery(run, shapes / "labels.csv", label_column="motion", settings={**SMALL, "knn": {"k": 3}}, clips=1)
-    assert [part["kept"] for part in other["parts"]] == [False, True, True, True]
+    assert [part["kept"] for part in other["parts"]] == [False, True, True, True, True]
 
 
 def test_a_part_that_cannot_be_does_not_stop_the_others(run: Path, tmp_path: Path, shapes: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_part_that_cannot_be_does_not_stop_the_others(run: Path, tmp_path: Pat
     got = battery(run, shapes / "labels.csv", masks=tmp_path / "no masks", label_column="motion", settings=SMALL, clips=1)
     reasons = {one["name"]: one["reason"] for one in got["left_out"]}
     assert "no masks" in reasons["propagation"]
-    assert len(got["parts"]) == 4
+    assert len(got["parts"]) == 5
 
 
 def test_nothing_to_measure_and_unknown_words_are_refused(run: Path, tmp_path: Path) -> None:
@@ -98,7 +98,9 @@ def test_small_transformers_run_through_all_of_it(name: str, shapes: Path, tmp_p
         "attentive": {"epochs": 2},
     }
     got = battery(tmp_path / "encoder", shapes / "labels.csv", suite="full", label_column="motion", settings=settings, clips=1)
-    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "class_maps"], got["left_out"]
+    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "diagnose_masks", "class_maps"], got[
+        "left_out"
+    ]
     table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
     assert {"knn", "linear", "finetune", "attentive", "linear coclr"} <= set(table["columns"])
     for row in table["rows"][:2]:

@@ -71,6 +71,7 @@ def diagnose(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     group_column: GroupColumn = None,
+    masks: Annotated[str | None, typer.Option(help="A folder of masks: truth/ of a generated set, or your own.")] = None,
     as_json: Json = False,
 ) -> None:
     """Tell how much of what an encoder knows is motion, how much scene.
@@ -83,16 +84,24 @@ def diagnose(
 
       reelvec diagnose runs/a --labels my.csv encoders=visual clips=2
 
+      reelvec diagnose runs/a --labels shapes/ --masks shapes/truth
+
     A probe is fitted on ordinary clips, then asked about test videos with
     their frames shuffled, reversed, frozen or dropped; another is fitted
     on frozen clips, which hold the scene alone. What is lost is compared
     video by video, with 95 % intervals, and put into words by a stated
-    rule. The result and a picture go to the evals/ folder of the run.
+    rule. With masks it asks for object or background instead: the object on
+    stripes, the background alone, the object on another's background. The
+    result and a picture go to the evals/ folder of the run.
     """
     from reelvec.cli.tables import diagnosis_table
     from reelvec.evals import diagnose as verb
+    from reelvec.evals import diagnose_masks
 
     columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
+    if masks is not None:
+        extra = {"masks": masks}
+        return _measure(diagnose_masks, diagnosis_table, "diagnose", words, labels, columns, as_json, extra)
     _measure(verb, diagnosis_table, "diagnose", words, labels, columns, as_json)
 
 

@@ -110,7 +110,12 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
 def battery_tables(summary: Mapping[str, Any]) -> RenderableType:
     """Draw what each part of a suite found, what was left out and why, and where everything is."""
     parts: list[RenderableType] = []
-    drawn = {"evaluate": evaluation_table, "diagnose": diagnosis_table, "health": health_table}
+    drawn = {
+        "evaluate": evaluation_table,
+        "diagnose": diagnosis_table,
+        "diagnose_masks": diagnosis_table,
+        "health": health_table,
+    }
     for part in summary["parts"]:
         content = json.loads(Path(part["file"]).read_text(encoding="utf-8"))
         parts += [Text(f"\n{part['name']}", style="bold underline"), drawn.get(part["name"], rows_table)(content)]

@@ -11,6 +11,7 @@ from reelvec.evals.knn import Knn
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.lowshot import Lowshot
+from reelvec.evals.mask_diagnosis import diagnose_masks
 from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
 from reelvec.evals.similarity import Similarity
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "detection",
     "diagnose",
+    "diagnose_masks",
     "evaluate",
     "fill_table",
     "health",

@@ -11,7 +11,7 @@ from typing import Any
 from reelvec import __version__
 from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.engine.extract import OnProgress
-from reelvec.evals import class_maps, detection, diagnose, evaluate, health, localisation, propagation
+from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
 from reelvec.evals.evaluate import load_encoders
 from reelvec.evals.labels import read_labels
 
@@ -54,8 +54,8 @@ def battery(
         suite: "quick" measures frozen features; "full" trains heads and fine-tunes as well, which takes minutes to hours.
         masks: a folder of frames with masks, as `propagation` takes it.
         boxes: a table of boxes, as `detection` takes it.
-        settings: task -> its settings; beside those of `evaluate`, "diagnose", "health", "propagation", "localisation",
-            "detection" and "class_maps" are tasks.
+        settings: task -> its settings; beside those of `evaluate`, "diagnose", "diagnose_masks", "health", "propagation",
+            "localisation", "detection" and "class_maps" are tasks.
         out: JSON file of the summary; None: evals/suite-<suite>-step<step>.json in the run folder. What each part found is
             written where it writes it when asked for alone.
 
@@ -93,6 +93,8 @@ def battery(
         files += [labels, *seen]
         plan.append(("health", health, seen, reading))
         if _is_generated(Path(labels)):
+            of_shapes = {"label_column": label_column, "workers": workers, **visual}
+            plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
             plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
     else:
         left_out |= dict.fromkeys([*tasks, "diagnose", "health"], "no labels: add --labels")
@@ -143,7 +145,7 @@ def battery(
     return summary
 
 
-_OTHERS = ("diagnose", "health", "class_maps", "localisation", "propagation", "detection")
+_OTHERS = ("diagnose", "diagnose_masks", "health", "class_maps", "localisation", "propagation", "detection")
 
 
 def _tasks(suite: str, settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def _measure(result: Json, run: str) -> str:
     if not is_diagnosis(result):
         tasks = [name for name in result["protocol"] if name in EVALS or name in CLIP_EVALS]
         words += [f"tasks={','.join(tasks)}"] if tasks else []
+    words += ["--masks", str(given["masks"])] if given.get("masks") else []
     words += [f"{name}={given[name]}" for name in ("clips", "videos") if given.get(name) is not None]
     words += [f"encoders={','.join(given['encoders'])}"] if given.get("encoders") else []
     words += [f"seed={given['seed']}"] if given.get("seed") else []
