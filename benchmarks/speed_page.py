@@ -22,7 +22,7 @@ SUBJECTS = {
     ),
     "loading": (
         "Loading batches",
-        "The same clips through the loader of a training run: workers, batches of 8 videos, each dropped when the next comes.\n",
+        "The same clips through the loader of a training run: 8 videos to a batch, each dropped when the next comes.\n",
     ),
     "views": (
         "Random views",

@@ -114,6 +114,13 @@ def test_other_test_videos_are_refused(make: Make) -> None:
         compare(runs)
 
 
+def test_results_of_other_measures_are_passed_over(make: Make) -> None:
+    runs = [make("a", 0.5), make("b", 0.5)]
+    write_json(runs[0] / "evals" / "davis-propagation-step000010.json", {"run": "a", "rows": []})
+    (runs[0] / "evals" / "health-step000010.json").write_text("not JSON")
+    assert len(compare(runs)["tables"]) == 1
+
+
 def test_runs_without_a_shared_result_say_what_each_has(make: Make) -> None:
     with pytest.raises(ReelvecError, match=r"a: kinds; b: others"):
         compare([make("a", 0.5), make("b", 0.5, labels="others")])

@@ -14,7 +14,7 @@ import torch
 from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.evals.intervals import Difference, paired, paired_means
 from reelvec.evals.kept_features import kept_features
-from reelvec.evals.results import read_result
+from reelvec.evals.results import answers_file, read_result
 from reelvec.parts.health import cka
 
 INTERVAL = (
@@ -101,11 +101,8 @@ def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
     newest: dict[str, dict[str, Any]] = {}
     for file in sorted(RunFolder(run).evals.glob("*-step*.json")):  # by step: the last one stays
         name = _labels_of(file)
-        if labels is not None and name != labels:
-            continue
-        result = read_result(file)
-        if "answers" in result:
-            newest[name] = result
+        if (labels is None or name == labels) and answers_file(file).is_file():  # others are of other measures
+            newest[name] = read_result(file)
     return newest
 
 
