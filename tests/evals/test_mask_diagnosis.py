@@ -17,16 +17,7 @@ from reelvec.data.shapes import Truth, make_shapes
 from reelvec.evals import mask_diagnosis, read_labels
 from reelvec.evals.changed_clips import ORDINARY
 from reelvec.evals.evaluate import find_videos
-from reelvec.evals.mask_diagnosis import (
-    BACKGROUND_LABEL,
-    COLUMNS,
-    MaskedFeatures,
-    diagnose_masks,
-    draw_partners,
-    fill_masked,
-    judge_masked,
-    read_masks,
-)
+from reelvec.evals.mask_diagnosis import diagnose_masks, draw_partners, read_masks
 from reelvec.evals.masked_clips import (
     BACKGROUND_ONLY,
     FROZEN_ON_STRIPES,
@@ -39,6 +30,7 @@ from reelvec.evals.masked_clips import (
     stripes,
     without_object,
 )
+from reelvec.evals.object_or_background import BACKGROUND_LABEL, COLUMNS, MaskedFeatures, fill_masked, judge_masked
 
 SIZE = 32
 
