@@ -15,16 +15,13 @@ files, and uses one thread. Contenders take turns.
 - decord2: scales while decoding.
 - OpenCV: seeks where a key frame lies between, else skips by `grab`; then `resize`.
 - reelvec: `read_clips` with a row of the index, in which time stamps and key frames of the file stand.
+- reelvec yuv: the same with `pictures=yuv`: the planes of the codec at that size, which become RGB on the device, with the crop
+  (`benchmarks/views.py` says what that takes).
 
 The index is made before, once, and everyone reads once before anything is timed, so files come from the system's cache.
 torchcodec needs FFmpeg's shared libraries: it is lent those in PyAV's wheel, and so runs the same libavcodec as the floor.
 """
 
-import atexit
-import os
-import re
-import shutil
-import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +33,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from lent_ffmpeg import lend_ffmpeg
 from measuring import (
     Row,
     absent,
@@ -66,7 +64,7 @@ PEERS = {
 }
 """contender -> package"""
 
-LENT = "REELVEC_BENCH_FFMPEG"
+OURS = ("floor", "reelvec", "reelvec yuv")
 NEIGHBOURS = 2
 """frames before and after the wanted one that a picture is compared with"""
 LONGEST = 3000
@@ -102,6 +100,11 @@ Readers = dict[str, Callable[[Request], Any]]
 def by_reelvec(request: Request) -> np.ndarray:
     row = request.videos.row(request.row.row)  # a row of the index becomes Python objects with every request
     return read_clips(row, request.needs, request.start_seconds)[Stream.RGB]
+
+
+def by_reelvec_yuv(request: Request) -> dict[Stream, np.ndarray]:
+    row = request.videos.row(request.row.row)
+    return read_clips(row, request.needs.in_planes(), request.start_seconds)
 
 
 def by_floor(request: Request) -> None:
@@ -195,23 +198,8 @@ def contenders() -> tuple[Readers, dict[str, str]]:
             ready[name] = make()
         except (ImportError, RuntimeError, OSError) as error:
             left_out[name] = f"it does not load here (torchcodec needs FFmpeg's shared libraries): {str(error).splitlines()[0]}"
-    ready["reelvec"] = by_reelvec
+    ready |= {"reelvec": by_reelvec, "reelvec yuv": by_reelvec_yuv}
     return ready, left_out
-
-
-def lend_ffmpeg() -> None:
-    """Start this script again with the FFmpeg libraries of PyAV's wheel under the names that torchcodec looks for."""
-    wheel = Path(av.__file__).parent.with_name("av.libs")
-    if LENT in os.environ:
-        atexit.register(shutil.rmtree, os.environ[LENT], ignore_errors=True)
-    elif wheel.is_dir() and not absent(["torchcodec"]):
-        folder = tempfile.mkdtemp()
-        for library in wheel.iterdir():
-            if named := re.match(r"(lib(?:av|sw)[a-z]+)-\w+(\.so\.\d+)\.", library.name):
-                (Path(folder) / f"{named[1]}{named[2]}").symlink_to(library)
-        paths = [folder, str(wheel), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
-        environment = os.environ | {LENT: folder, "LD_LIBRARY_PATH": os.pathsep.join(paths)}
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def needs_of(frames: int = 8, stride: int = 4) -> Needs:
@@ -243,7 +231,7 @@ def able(requests: Sequence[Request], readers: Readers, left_out: dict[str, str]
                 read(request)
             kept[who] = read
         except Exception as error:  # whatever files of all kinds do to a reader
-            if who in ("floor", "reelvec"):
+            if who in OURS:
                 raise
             left_out[f"{who} on your files"] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return kept
@@ -258,13 +246,15 @@ def measure(name: str, requests: Sequence[Request], readers: Readers, rounds: in
 
     seconds = take_turns({who: partial(all_of, read) for who, read in readers.items()}, rounds)
     clips = sum(len(request.wanted) for request in requests)
-    peers = [who for who in readers if who not in ("floor", "reelvec")]
+    peers = [who for who in readers if who not in OURS]
     fastest = min(peers, key=lambda who: sorted(seconds[who])[rounds // 2], default=None)
     return {
         "files": name,
         **{who: rate(clips, seconds[who]) for who in readers},
         "reelvec, of the floor's speed": ratio(seconds["floor"], seconds["reelvec"]),
         "reelvec over the fastest peer": ratio(seconds[fastest], seconds["reelvec"]) if fastest else None,
+        "yuv, of the floor's speed": ratio(seconds["floor"], seconds["reelvec yuv"]),
+        "yuv over the fastest peer": ratio(seconds[fastest], seconds["reelvec yuv"]) if fastest else None,
         "fastest peer": fastest,
     }
 
@@ -274,7 +264,7 @@ def compare(name: str, requests: Sequence[Request], readers: Readers) -> list[Ro
     whole: dict[str, np.ndarray] = {}
     rows = []
     for who, read in readers.items():
-        if who == "floor":
+        if who in ("floor", "reelvec yuv"):  # planes are compared in tests/data/test_pictures.py
             continue
         off, others, frames = [], 0, 0
         for request in requests:
@@ -362,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             who[yours] = able(drawn[yours], readers, left_out)
         rates = [measure(name, requests, who[name], given.rounds) for name, requests in drawn.items()]
         same = [row for name, requests in drawn.items() for row in compare(name, requests[:4], who[name])]
-        few = {name: reader for name, reader in readers.items() if name in ("floor", "reelvec")}
+        few = {name: readers[name] for name in OURS}
         large, frequent, prepared = list(kinds)[:3]
         gains = [measure_preparing(name, drawn[name], drawn[prepared], given.rounds) for name in (large, frequent)]
         lengths = [

@@ -8,11 +8,12 @@ saturation and hue in random order, grey, Gaussian blur, then floats, normalised
 
 - torchvision v2 draws once a call, so it is called once a clip. It works on uint8 until the floats at the end, its fast way.
 - kornia draws for each clip of a batch by itself (VideoSequential, same_on_frame). Its crop does not antialias.
-- reelvec: make_view on the batch; fast is view.arithmetic=fast, one matrix for all colours of a clip.
+- reelvec: make_view on the batch; fast is view.arithmetic=fast, one matrix for all colours of a clip; fast yuv the same from
+  the planes of the codec (pictures=yuv) instead of RGB.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,8 @@ from measuring import Row, absent, arguments, finish, machine, one_thread, rate,
 from torch import Tensor
 from torchvision.transforms import v2
 
-from reelvec.core import Batch, Clips, Progress, Stream
+from reelvec.core import Batch, Clips, PlaneClips, Progress, Stream
+from reelvec.data.pictures import to_rgb
 from reelvec.views import ViewConfig, make_view
 
 Make = Callable[[Tensor], Any]
@@ -38,21 +40,32 @@ CHANCES = {
 """probabilities of the operations; an operation that never happens is left out of everybody's list"""
 
 
-def by_reelvec(size: int, chance: dict[str, float], arithmetic: Literal["exact", "fast"] = "exact") -> Make:
+def by_reelvec(
+    size: int, chance: dict[str, float], arithmetic: Literal["exact", "fast"] = "exact", planes: bool = False
+) -> Make:
     settings = ViewConfig(
         size=size, area=AREA, aspect=ASPECT, blur_sigma=SIGMA, mean=MEAN, std=STD, arithmetic=arithmetic, **STRENGTHS, **chance
     )
     step = iter(range(1 << 30))
+    form = lru_cache(in_planes) if planes else in_rgb
 
     def make(clips: Tensor) -> Tensor:
         numbers = torch.arange(len(clips)) + next(step) * len(clips)  # new draws with every call
-        size = torch.tensor([clips.shape[-2:]] * len(clips))
-        batch = Batch(
-            {Stream.RGB: Clips(clips[:, None], size)}, numbers, numbers, torch.zeros(len(clips), 1), torch.ones(len(clips))
-        )
+        batch = Batch({Stream.RGB: form(clips)}, numbers, numbers, torch.zeros(len(clips), 1), torch.ones(len(clips)))
         return make_view(batch.clip(Stream.RGB, 0), settings, Progress(0, 1, 0.0, 0).draws(batch, "view")).frames
 
     return make
+
+
+def in_rgb(clips: Tensor) -> Clips:
+    return Clips(clips[:, None], torch.tensor([clips.shape[-2:]] * len(clips)))
+
+
+def in_planes(clips: Tensor) -> PlaneClips:
+    """Take numbers for those of planes; which picture they are costs nobody time."""
+    colours = clips[:, None, 1:, :, ::2, ::2].contiguous()
+    matrix = torch.from_numpy(to_rgb(1, False)).to(clips.device).expand(len(clips), 3, 4)
+    return PlaneClips(clips[:, None, :1].contiguous(), colours, matrix, torch.tensor([clips.shape[-2:]] * len(clips)))
 
 
 def by_torchvision(size: int, chance: dict[str, float]) -> Make:
@@ -96,6 +109,7 @@ def contenders() -> tuple[dict[str, Callable[[int, dict[str, float]], Make]], di
     left_out = absent(["kornia"])
     peers = {"torchvision v2": by_torchvision, "kornia": by_kornia}
     ours = {"reelvec": by_reelvec, "reelvec fast": partial(by_reelvec, arithmetic="fast")}
+    ours["reelvec fast yuv"] = partial(by_reelvec, arithmetic="fast", planes=True)
     return {**{name: make for name, make in peers.items() if name not in left_out}, **ours}, left_out
 
 
@@ -111,7 +125,7 @@ def measure(name: str, clips: Tensor, size: int, chance: dict[str, float], round
     seconds = take_turns(work, rounds)
     over = {
         f"{ours.removeprefix('reelvec ')} over {who}": ratio(taken, seconds[ours])
-        for ours in ("reelvec", "reelvec fast")
+        for ours in ("reelvec", "reelvec fast", "reelvec fast yuv")
         for who, taken in seconds.items()
         if not who.startswith("reelvec")
     }

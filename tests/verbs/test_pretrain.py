@@ -46,6 +46,18 @@ def assert_equal_weights(first, second):
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
+@pytest.mark.parametrize("method", ["modist", "cmd", "v3s"])
+def test_pictures_may_travel_as_planes(shapes, tmp_path, method):
+    """The same draws and nearly the same pictures: the first loss is that of the run in RGB but for roundings."""
+    losses = []
+    for pictures in ("rgb", "yuv"):
+        settings = [*SMALL[:-3], "view.size=32", "short_side=36", "steps=1", f"pictures={pictures}"]
+        pretrain(shapes, method, settings=settings, out=tmp_path / pictures)
+        losses.append(next(row["loss"] for row in read_log(RunFolder(tmp_path / pictures).log) if "loss" in row))
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert (losses[0] == losses[1]) is (method == "cmd")  # whose key frames travel as RGB, and so all does
+
+
 @pytest.mark.parametrize("method", ["modist", "rho_moco"])
 def test_a_run_leaves_all_that_was_promised(shapes, tmp_path, method):
     events = []

@@ -7,6 +7,7 @@ from reelvec.core.encoder import Encoder, EncoderCard
 from reelvec.core.errors import ReelvecError
 from reelvec.core.method import Method
 from reelvec.core.needs import Needs, Stream, StreamNeed, Times
+from reelvec.core.planes import PlaneClips
 from reelvec.core.progress import Progress
 from reelvec.core.run_folder import RunFolder, write_json, write_whole
 
@@ -19,6 +20,7 @@ __all__ = [
     "EncoderCard",
     "Method",
     "Needs",
+    "PlaneClips",
     "Progress",
     "ReelvecError",
     "RunFolder",

@@ -18,6 +18,46 @@ class Clips:
     size: Int[Tensor, "b 2"]
     """height and width of the part of each video's frames that is picture"""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the frames: b n c t h w."""
+        return tuple(self.frames.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frames are."""
+        return self.frames.device
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the numbers are floats, not the bytes 0 to 255."""
+        return self.frames.is_floating_point()
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory of the pictures."""
+        return self.frames.numel() * self.frames.element_size()
+
+    def box(self, samples: int | slice, top: int, bottom: int, left: int, right: int) -> Shaped[Tensor, "*b n c t h w"]:
+        """Cut one box out of all frames of a sample, or of each of several."""
+        return self.frames[samples, ..., top:bottom, left:right]
+
+    def at(self, i: int) -> "Clips":
+        """Return clip i of every video (n = 1)."""
+        return Clips(self.frames[:, i : i + 1], self.size)
+
+    def part(self, samples: slice) -> "Clips":
+        """Return some of the videos."""
+        return Clips(self.frames[samples], self.size[samples])
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Clips":
+        """Move to a device."""
+        return Clips(self.frames.to(device, non_blocking=non_blocking), self.size.to(device, non_blocking=non_blocking))
+
+    def pin(self) -> "Clips":
+        """Put the frames into pinned memory."""
+        return Clips(self.frames.pin_memory(), self.size)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -38,12 +78,11 @@ class Batch:
 
     def clip(self, stream: Stream, i: int) -> Clips:
         """Return clip i of every video as a `Clips` with n = 1."""
-        clips = self.streams[stream]
-        return Clips(clips.frames[:, i : i + 1], clips.size)
+        return self.streams[stream].at(i)
 
     def part(self, samples: slice) -> "Batch":
         """Return some of the videos."""
-        streams = {name: Clips(c.frames[samples], c.size[samples]) for name, c in self.streams.items()}
+        streams = {name: clips.part(samples) for name, clips in self.streams.items()}
         drawn = (self.numbers, self.rows, self.start_seconds, self.span_seconds)
         return Batch(streams, *(tensor[samples] for tensor in drawn))
 
@@ -53,7 +92,7 @@ class Batch:
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=non_blocking)
 
-        streams = {name: Clips(move(c.frames), move(c.size)) for name, c in self.streams.items()}
+        streams = {name: clips.to(device, non_blocking) for name, clips in self.streams.items()}
         moved: dict[str, Any] = {
             name: move(getattr(self, name)) for name in ("numbers", "rows", "start_seconds", "span_seconds")
         }
@@ -61,4 +100,4 @@ class Batch:
 
     def pin(self) -> "Batch":
         """Put the pictures into pinned memory, for copies that run beside the computation."""
-        return replace(self, streams={s: Clips(c.frames.pin_memory(), c.size) for s, c in self.streams.items()})
+        return replace(self, streams={name: clips.pin() for name, clips in self.streams.items()})

@@ -19,6 +19,16 @@ class Stream(StrEnum):
     """float16, 2 channels, an eighth of the delivered frame's size: the codec's vectors as flow, in its pixels"""
     KEYFRAMES = "keyframes"
     """uint8, 3 channels: in place of each frame the key frame shown last, at or before it"""
+    LUMA = "luma"
+    """uint8, 1 channel: the brightness as the codec gives it; with the next two it travels in place of RGB"""
+    CHROMA = "chroma"
+    """uint8, 2 channels, half the size (rounded up): the two differences of colour as the codec gives them"""
+    TO_RGB = "to_rgb"
+    """float32, 12 channels, a single pixel: the matrix (3 4) that makes RGB from 0 to 255 of these, row by row"""
+
+
+PLANES = (Stream.LUMA, Stream.CHROMA, Stream.TO_RGB)
+"""what travels in place of RGB"""
 
 
 FlowSource = Literal["dis", "codec"]
@@ -70,6 +80,16 @@ class Needs(Config):
     def need(self, stream: Stream) -> StreamNeed:
         """Return the entry of that stream; KeyError if it is not asked for."""
         return {need.stream: need for need in self.streams}[stream]
+
+    def in_planes(self) -> "Needs":
+        """Return needs by which RGB travels as planes; the same needs where key frames are needed as well, which do not."""
+        if any(need.stream is Stream.KEYFRAMES for need in self.streams):
+            return self
+        streams: list[StreamNeed] = []
+        for need in self.streams:
+            kinds = PLANES if need.stream is Stream.RGB else (need.stream,)
+            streams += [need.model_copy(update={"stream": kind}) for kind in kinds]
+        return self.model_copy(update={"streams": tuple(streams)})
 
     def alone(self, need: StreamNeed) -> "Needs":
         """Return what is needed to look at one clip of one stream, at times spread over the video: after training."""

@@ -10,6 +10,7 @@ from av.video.reformatter import VideoReformatter
 
 from reelvec.core.shapes import Int, UInt8
 from reelvec.data.index import VideoRow
+from reelvec.data.pictures import PlanePictures, Planes, RgbPictures
 from reelvec.data.video_file import NoVideoError, open_video, packets_from_key, scaling
 
 _TYPES = "?IPBSIPB"
@@ -37,7 +38,9 @@ class Decoded:
     """Frames in the order they were asked for. Vectors are those of the coded picture: before rotation and scaling."""
 
     frames: UInt8[np.ndarray, "n h w 3"]
-    """RGB, as displayed"""
+    """RGB, as displayed; none (n = 0) where planes were asked for"""
+    planes: Planes | None
+    """as displayed, where they were asked for"""
     picture_types: list[str]
     """I, P, B, ... or ? of each frame"""
     vectors: list[np.ndarray | None] | None
@@ -60,7 +63,9 @@ class _Kept:
     references: tuple[int, int]
 
 
-def decode_frames(row: VideoRow, wanted: Sequence[int], height: int, width: int, *, vectors: bool = False) -> Decoded:
+def decode_frames(
+    row: VideoRow, wanted: Sequence[int], height: int, width: int, *, vectors: bool = False, planes: bool = False
+) -> Decoded:
     """Decode frames by number: one opening, one pass forward, seeking where a later key frame saves work.
 
     Args:
@@ -68,6 +73,7 @@ def decode_frames(row: VideoRow, wanted: Sequence[int], height: int, width: int,
         wanted: frame numbers in presentation order, in any order, repeats allowed; at least one.
         height, width: pixels of the frames delivered, as displayed (after rotation).
         vectors: also export the codec's motion vectors.
+        planes: deliver the planes of the codec, which takes less time than RGB.
 
     Raises:
         DecodeError: the file cannot be opened, is damaged on the way to a wanted frame, or does not hold it.
@@ -76,7 +82,7 @@ def decode_frames(row: VideoRow, wanted: Sequence[int], height: int, width: int,
     numbers = sorted({int(n) for n in wanted})
     if not numbers or numbers[0] < 0 or numbers[-1] >= row.frames:
         raise IndexError(f"frames {list(wanted)} of a file of {row.frames}: {row.path}")
-    reader = _Reader(row, numbers, (height, width), vectors)
+    reader = _Reader(row, numbers, (height, width), vectors, planes)
     try:
         with open_video(row.path, vectors=vectors) as (container, stream):
             for run in _runs(row, numbers):
@@ -93,8 +99,10 @@ def decode_frames(row: VideoRow, wanted: Sequence[int], height: int, width: int,
     kept = [reader.kept[int(n)] for n in wanted]
     places = np.searchsorted(numbers, wanted)
     as_asked = len(places) == len(numbers) and bool((places == np.arange(len(numbers))).all())
+    pictures = reader.pictures.at(None if as_asked else places)
     return Decoded(
-        frames=reader.pictures if as_asked else reader.pictures[places],
+        frames=pictures if isinstance(pictures, np.ndarray) else np.empty((0, height, width, 3), np.uint8),
+        planes=pictures if isinstance(pictures, Planes) else None,
         picture_types=[k.picture_type for k in kept],
         vectors=[k.vectors for k in kept] if vectors else None,
         references=np.array([k.references for k in kept], np.int64) if vectors else None,
@@ -159,12 +167,12 @@ class _Order:
 class _Reader:
     """Decodes runs of one file and keeps the wanted frames."""
 
-    def __init__(self, row: VideoRow, numbers: list[int], size: tuple[int, int], vectors: bool) -> None:
+    def __init__(self, row: VideoRow, numbers: list[int], size: tuple[int, int], vectors: bool, planes: bool) -> None:
         self.row, self.vectors = row, vectors
         height, width = size
         self.width_height = (height, width) if row.rotation_degrees in (90, 270) else (width, height)
         """before rotation"""
-        self.pictures = np.empty((len(numbers), height, width, 3), np.uint8)
+        self.pictures = (PlanePictures if planes else RgbPictures)(len(numbers), height, width)
         self.place = {number: i for i, number in enumerate(numbers)}
         self.kept: dict[int, _Kept] = {}
         self.fault = ""
@@ -222,11 +230,8 @@ class _Reader:
     def _keep(self, frame: Any, number: int, picture_type: str, references: tuple[int, int]) -> _Kept:
         width, height = self.width_height
         self.coded_size = (frame.height, frame.width)
-        scaled = self.reformatter.reformat(frame, width, height, "rgb24", **scaling(frame, width, height))
-        plane: Any = scaled.planes[0]  # rows end in padding
-        picture = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width].reshape(height, width, 3)
-        turned = np.rot90(picture, -self.row.rotation_degrees // 90)  # rot90 turns counter-clockwise
-        self.pictures[self.place[number]] = turned
+        scaled = self.reformatter.reformat(frame, width, height, self.pictures.form, **scaling(frame, width, height))
+        self.pictures.keep(self.place[number], scaled, -self.row.rotation_degrees // 90)  # rot90 turns counter-clockwise
         zeros = picture_type == "B" and self.row.codec == "mpeg4"
         data = frame.side_data.get("MOTION_VECTORS") if self.vectors and not zeros else None
         # the records lie in the frame's own memory, which goes with it

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reelvec.core import Batch, Clips, Needs, ReelvecError, Stream
+from reelvec.core import Batch, Clips, Needs, PlaneClips, ReelvecError, Stream
+from reelvec.core.needs import PLANES
 from reelvec.data.cache import DecodedCache
 from reelvec.data.decode import DecodeError
 from reelvec.data.index import Index, VideoRow
@@ -49,8 +50,14 @@ class Reading:
         """Return the batch for a method; None when every sample was left out."""
         if not self.numbers:
             return None
+        sizes = {stream: torch.from_numpy(size) for stream, size in self.sizes.items()}
+        streams = {stream: Clips(frames, sizes[stream]) for stream, frames in self.frames.items() if stream not in PLANES}
+        if Stream.LUMA in self.frames:
+            luma, chroma, to_rgb = (self.frames[stream] for stream in PLANES)
+            matrix = to_rgb[:, 0, :, 0, 0, 0].unflatten(1, (3, 4))  # a file has one for all of its frames
+            streams = {Stream.RGB: PlaneClips(luma, chroma, matrix, sizes[Stream.LUMA]), **streams}
         return Batch(
-            streams={s: Clips(frames, torch.from_numpy(self.sizes[s])) for s, frames in self.frames.items()},
+            streams=streams,
             numbers=torch.tensor(self.numbers),
             rows=torch.tensor(self.rows),
             start_seconds=torch.tensor(self.start_seconds, dtype=torch.float32),

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
+from reelvec.core.needs import PLANES
 from reelvec.core.shapes import Float, Int, Shaped, UInt8
 from reelvec.data.cache import DecodedCache
 from reelvec.data.clips import clip_seconds, frames_at
@@ -16,9 +17,13 @@ from reelvec.data.flow_edges import flow_edges
 from reelvec.data.flow_files import stored_flow_edges
 from reelvec.data.index import Index, VideoRow
 from reelvec.data.motion_vectors import flow_grid, frames_to_try, grid_size
+from reelvec.data.pictures import Planes, chroma_size
 
-_BYTES_PER_PIXEL = {Stream.RGB: 3, Stream.FLOW: 4, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 4, Stream.KEYFRAMES: 3}
-_PICTURES = (Stream.RGB, Stream.KEYFRAMES)
+_BYTES_PER_PIXEL = {
+    Stream.RGB: 3, Stream.FLOW: 4, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 4, Stream.KEYFRAMES: 3, Stream.LUMA: 1,
+    Stream.CHROMA: 2, Stream.TO_RGB: 48,
+}  # fmt: skip
+_PICTURES = (Stream.RGB, Stream.KEYFRAMES, *PLANES)
 """streams of decoded pictures as they are"""
 
 
@@ -107,8 +112,10 @@ def read_clips(
 
 
 def _as_clips(frames: Shaped[np.ndarray, "k c h w"], places: Int[np.ndarray, "n t"]) -> Shaped[np.ndarray, "n c t h w"]:
-    """Put frames where clips show them; copied once, a channel of a frame at a time."""
+    """Put frames where clips show them; copied once, and where there are several channels, one of a frame at a time."""
     _, channels, height, width = frames.shape
+    if channels == 1:
+        return frames[places].swapaxes(1, 2)
     many, time = places.shape
     clips = np.empty((many, channels, time, height, width), frames.dtype)
     for clip, row in zip(clips, places.tolist(), strict=True):
@@ -166,7 +173,8 @@ def _content(need: StreamNeed) -> StreamNeed:
 
 
 def _frame_bytes(stream: Stream, height: int, width: int) -> int:
-    rows, columns = grid_size(height, width) if stream is Stream.MOTION_VECTORS else (height, width)
+    size = {Stream.MOTION_VECTORS: grid_size(height, width), Stream.CHROMA: chroma_size(height, width), Stream.TO_RGB: (1, 1)}
+    rows, columns = size.get(stream, (height, width))
     return rows * columns * _BYTES_PER_PIXEL[stream]
 
 
@@ -198,7 +206,8 @@ def decode_streams(
         raise DecodeError(row.path, f"its {row.codec} video has no motion vectors")
     decode = sorted({k for need, frames in wanted.items() for frame in frames for k in _sources(row, need, int(frame))})
     height, width = delivered_size(row, needs)
-    pictures = _Pictures(row, decode, decode_frames(row, decode, height, width, vectors=from_codec))
+    planes = any(need.stream in PLANES for need in wanted)
+    pictures = _Pictures(row, decode, decode_frames(row, decode, height, width, vectors=from_codec, planes=planes))
     return {need: pictures.stream_at(need, frames.tolist()) for need, frames in wanted.items()}
 
 
@@ -227,11 +236,29 @@ def _column(index: Index, name: str) -> np.ndarray:
     return index.table.column(name).to_numpy(zero_copy_only=False)
 
 
+def _plane_stream(planes: Planes, stream: Stream, places: list[int]) -> Shaped[np.ndarray, "k c h w"]:
+    """Return one of the three streams of planes; those that are wanted whole and in order, as mostly, are not copied."""
+    frames = {
+        Stream.LUMA: planes.luma[:, None],
+        Stream.CHROMA: planes.chroma,
+        Stream.TO_RGB: planes.to_rgb.reshape(-1, 12, 1, 1),
+    }[stream]
+    return frames if places == list(range(len(frames))) else frames[places]
+
+
+def _grey(planes: Planes, place: int) -> UInt8[np.ndarray, "h w"]:
+    """Return the brightness of a picture, stretched to 0 to 255 where the codec's goes from 16 to 235."""
+    stretch, black = float(planes.to_rgb[place, 0, 0]), 16
+    luma = planes.luma[place]
+    return luma if stretch == 1 else cv2.convertScaleAbs(cv2.subtract(luma, black), alpha=stretch)
+
+
 class _Pictures:
     """Decoded frames of one video, and the motion between them: computed once for a pair, whatever streams ask."""
 
     def __init__(self, row: VideoRow, numbers: list[int], decoded: Decoded) -> None:
-        self.row, self.frames = row, decoded.frames
+        self.row, self.frames, self.planes = row, decoded.frames, decoded.planes
+        self.size = self.frames.shape[1:3]
         self.vectors = decoded.vectors or []
         self.references: list[list[int]] = [] if decoded.references is None else decoded.references.tolist()
         self.coded_size = decoded.coded_size
@@ -244,10 +271,13 @@ class _Pictures:
         """Return frames of a stream."""
         if need.stream not in _PICTURES:
             return np.stack([self.motion(need, frame) for frame in frames])
-        planes = np.empty((len(frames), 3, *self.frames.shape[1:3]), np.uint8)
-        for into, frame in zip(planes, frames, strict=True):
-            cv2.split(self.frames[self.place[frame]], list(into))  # many times as fast as numpy's copy of a transposed array
-        return planes
+        places = [self.place[frame] for frame in frames]
+        if self.planes:
+            return _plane_stream(self.planes, need.stream, places)
+        colours = np.empty((len(frames), 3, *self.size), np.uint8)
+        for into, place in zip(colours, places, strict=True):
+            cv2.split(self.frames[place], list(into))  # many times as fast as numpy's copy of a transposed array
+        return colours
 
     def motion(self, need: StreamNeed, frame: int) -> Shaped[np.ndarray, "c h w"]:
         """Return one frame of a stream of motion."""
@@ -259,13 +289,16 @@ class _Pictures:
 
     def grey(self, frame: int) -> UInt8[np.ndarray, "h w"]:
         if frame not in self._grey:
-            self._grey[frame] = cv2.cvtColor(self.frames[self.place[frame]], cv2.COLOR_RGB2GRAY)
+            place = self.place[frame]
+            self._grey[frame] = (
+                _grey(self.planes, place) if self.planes else cv2.cvtColor(self.frames[place], cv2.COLOR_RGB2GRAY)
+            )
         return self._grey[frame]
 
     def flow(self, source: str, pair: int) -> Float[np.ndarray, "2 h w"]:
         """Return the flow from frame `pair` to the next."""
         if (source, pair) not in self._flow:
-            height, width = self.frames.shape[1:3]
+            height, width = self.size
             if self.row.frames < 2:
                 flow = np.zeros((2, height, width), np.float32)
             elif source == "codec":
@@ -296,4 +329,4 @@ class _Pictures:
                     distances=(frame - past if past >= 0 else 1, future - frame if future >= 0 else 1),
                     distances_are_exact=self.row.codec != "h264",
                 )
-        return np.zeros((2, *grid_size(*self.frames.shape[1:3])), np.float32)
+        return np.zeros((2, *grid_size(*self.size)), np.float32)

@@ -65,6 +65,9 @@ class RunConfig(Config):
     """decoding processes; none: a choice by cores and cache"""
     cache_gb: float = 0.0
     """memory for decoded videos, in each decoding process; enough for all of a small set makes decoding nearly free"""
+    pictures: Literal["rgb", "yuv"] = "rgb"
+    """how pictures travel from the decoder: as RGB, or as the planes of the codec, which is half the bytes and less work
+    while decoding; they become RGB on the device, with the crop. Views differ by roundings"""
     timeout_seconds: float = 60.0
     """a file that gives no clip within this time is put into quarantine"""
     log_every: int = 10

@@ -135,7 +135,7 @@ class _Kept:
             method.train().step(batch, Progress(0, 1, 0.0, 0))
         for handle in handles:
             handle.remove()
-        decoded = sum(clips.frames.numel() * clips.frames.element_size() for clips in batch.streams.values())
+        decoded = sum(clips.decoded_bytes for clips in batch.streams.values())
         self.bytes = decoded + sum(tensor.untyped_storage().nbytes() for tensor in self._held.values())
 
     def _enters(self, encoder: Encoder) -> Callable[[nn.Module, tuple[Tensor]], None]:

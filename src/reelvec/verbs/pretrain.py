@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from reelvec.core import Batch, Method, ReelvecError, RunFolder, collectives, write_json, write_whole
+from reelvec.core import Batch, Method, Needs, ReelvecError, RunFolder, collectives, write_json, write_whole
 from reelvec.core.machine import usable_cores
 from reelvec.core.shipped import shipped_folder
 from reelvec.data.index import Index, index
@@ -260,7 +260,7 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     device = choose_device(config.device)
     found = Index.load(folder.index)
     method = build_method(config)
-    needs, usable = method.needs(), len(found.usable())
+    needs, usable = _needs(config, method), len(found.usable())
     plan = TrainingPlan(found, needs, config.seed)
     workers, alone = _workers(config, device), device.type == "cpu" and collectives.world() == 1
     with (
@@ -286,9 +286,15 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
 
 def _first_batch(found: Index, config: RunConfig, method: Method, videos: int, device: torch.device) -> Batch:
     """Decode some videos outside the run's order: with other draws than any step's."""
-    plan = TrainingPlan(found, method.needs(), config.seed + 1)
-    with ClipLoader(found, method.needs(), plan, videos) as loader:
+    needs = _needs(config, method)
+    plan = TrainingPlan(found, needs, config.seed + 1)
+    with ClipLoader(found, needs, plan, videos) as loader:
         return next(iter(loader.batches([range(videos)]))).to(device)
+
+
+def _needs(config: RunConfig, method: Method) -> Needs:
+    """Return what the method needs, in the form in which pictures travel."""
+    return method.needs().in_planes() if config.pictures == "yuv" else method.needs()
 
 
 def _workers(config: RunConfig, device: torch.device) -> int:

@@ -1,5 +1,6 @@
 """Gaussian blur with a sigma for each sample."""
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +22,8 @@ def gaussian_blur(frames: Float[Tensor, "b c t h w"], sigma: Float[Tensor, "b"],
     height, width = frames.shape[-2:]
     if kernel // 2 >= min(height, width):  # the border is mirrored more than once
         return separable(frames, *(_blur_matrix(sigma, length, kernel) for length in (height, width)))
+    if frames.device.type == "cpu" and frames.dtype == torch.float32:
+        return _blur_maps(frames.contiguous(), _weights(sigma, kernel))
     batch, reach = len(frames), kernel // 2
     maps = frames.numel() // (batch * height * width)  # of one sample
     taps = _weights(sigma, kernel).repeat_interleave(maps, 0)[:, None]  # (b c t, 1, kernel)
@@ -29,6 +32,16 @@ def gaussian_blur(frames: Float[Tensor, "b c t h w"], sigma: Float[Tensor, "b"],
         along_rows = F.conv2d(padded, taps[:, :, None], groups=batch * maps)
         blurred = F.conv2d(along_rows, taps[:, :, :, None], groups=batch * maps)
     return blurred.view(frames.shape)
+
+
+def _blur_maps(frames: Float[Tensor, "b c t h w"], taps: Float[Tensor, "b kernel"]) -> Float[Tensor, "b c t h w"]:
+    """Blur map by map with OpenCV: on a CPU several times as fast as a convolution of torch, and the same numbers."""
+    out = torch.empty_like(frames)
+    maps = [tensor.flatten(1, 2).numpy() for tensor in (frames, out)]
+    for sample, into, line in zip(*maps, taps.numpy(), strict=True):
+        for source, target in zip(sample, into, strict=True):
+            cv2.sepFilter2D(source, -1, line, line, dst=target, borderType=cv2.BORDER_REFLECT_101)
+    return out
 
 
 def _weights(sigma: Float[Tensor, "b"], kernel: int) -> Float[Tensor, "b kernel"]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reelvec.core.batch import Clips
 from reelvec.core.draws import Draws
+from reelvec.core.planes import PlaneClips, planes_to_rgb
 from reelvec.core.shapes import Bool, Float, Int, Shaped
 
 CANDIDATES = 10
@@ -82,16 +83,18 @@ def crop(
     uint8 becomes [0, 1], other numbers keep their values. The box is relative: x0 y0 x1 y1. With `in_uint8` three-channel
     uint8 pictures are resized as such where that is faster (on a CPU), and rounded to it, as torchvision does.
     """
-    frames = clips.frames[:, 0]
     pixel_box = box.cpu() * clips.size.cpu()[:, [1, 0, 1, 0]]  # on the CPU: it says below what to slice
-    out = torch.empty((*frames.shape[:3], size, size), device=frames.device)
+    out = torch.empty((len(box), *clips.shape[2:4], size, size), device=clips.device)
     whole = pixel_box.round()
-    if frames.device.type == "cpu" and bool(((pixel_box - whole).abs() < _TOUCH).all()):
-        for into, picture, (x0, y0, x1, y1), mirrored in zip(out, frames, whole.int().tolist(), flipped.tolist(), strict=True):
-            _resize(picture[:, :, y0:y1, x0:x1], mirrored, in_uint8, into)
+    if clips.device.type == "cpu" and bool(((pixel_box - whole).abs() < _TOUCH).all()):
+        for i, ((x0, y0, x1, y1), mirrored) in enumerate(zip(whole.int().tolist(), flipped.tolist(), strict=True)):
+            _resize(clips.box(i, y0, y1, x0, x1)[0], mirrored, in_uint8, out[i])
     else:
-        _crop_by_matrices(frames, pixel_box, flipped, out)
-    return out if frames.is_floating_point() else out.mul_(1 / 255)
+        _crop_by_matrices(clips, pixel_box, flipped, out)
+    if isinstance(clips, PlaneClips):
+        for group in sample_groups(out):
+            out[group] = planes_to_rgb(out[group], clips.to_rgb[group])
+    return out if clips.is_float else out.mul_(1 / 255)
 
 
 def _resize(picture: Shaped[Tensor, "c t h w"], mirrored: bool, in_uint8: bool, out: Float[Tensor, "c t size size"]) -> None:
@@ -111,22 +114,23 @@ def _resize(picture: Shaped[Tensor, "c t h w"], mirrored: bool, in_uint8: bool, 
 
 
 def _crop_by_matrices(
-    frames: Shaped[Tensor, "b c t h w"],
+    clips: Clips,
     pixel_box: Float[Tensor, "b 4"],
     flipped: Bool[Tensor, "b"],
     out: Float[Tensor, "b c t size size"],
 ) -> None:
     """Crop many samples at once, by boxes that may cut pixels."""
-    left, top, right, bottom = pixel_box.to(frames.device).unbind(1)
-    columns = resampling_matrix(left, right, frames.shape[-1], out.shape[-1])
-    rows = resampling_matrix(top, bottom, frames.shape[-2], out.shape[-1])
-    columns = torch.where(flipped[:, None, None].to(frames.device), columns.flip(1), columns)
+    left, top, right, bottom = pixel_box.to(out.device).unbind(1)
+    columns = resampling_matrix(left, right, clips.shape[-1], out.shape[-1])
+    rows = resampling_matrix(top, bottom, clips.shape[-2], out.shape[-1])
+    columns = torch.where(flipped[:, None, None].to(out.device), columns.flip(1), columns)
     starts, ends = (pixel_box[:, :2] + _TOUCH).floor(), (pixel_box[:, 2:] - _TOUCH).ceil()
-    for group in sample_groups(frames):
+    for group in sample_groups(out):
         # what no box of the group touches is cut off before anything is computed
         x0, y0 = starts[group].amin(0).int().tolist()
         x1, y1 = ends[group].amax(0).int().tolist()
-        out[group] = separable(frames[group, :, :, y0:y1, x0:x1].float(), rows[group, :, y0:y1], columns[group, :, x0:x1])
+        shown = clips.box(group, y0, y1, x0, x1)[:, 0].float()
+        out[group] = separable(shown, rows[group, :, y0:y1], columns[group, :, x0:x1])
 
 
 def resampling_matrix(

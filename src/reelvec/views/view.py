@@ -120,11 +120,11 @@ def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
     back. ReelvecError where the clips do not have the channels that the settings speak of.
     """
     _check_channels(clips, settings)
-    batch, device = len(clips.frames), clips.frames.device
+    batch, device = len(clips.size), clips.device
     # what is drawn is small and steers the work, so it is made on the CPU: one wait for the device instead of many
     host = Draws(draws.seed, draws.numbers.cpu(), draws.scope)
     if not settings.consistent:
-        clips, host = _frame_by_frame(clips), _draws_by_frame(host, clips.frames.shape[3])
+        clips, host = _frame_by_frame(clips), _draws_by_frame(host, clips.shape[3])
     size = clips.size.cpu()
     box, flipped = draw_boxes(size, settings.area, settings.aspect, host), host.chance("flip", settings.flip)
     colours = draw_colours(settings, host)
@@ -195,7 +195,7 @@ def _recolour_pictures(clips: Clips, size: Int[Tensor, "b 2"], colours: Colours,
 
 
 def _check_channels(clips: Clips, settings: ViewConfig) -> None:
-    channels = clips.frames.shape[2]
+    channels = clips.shape[2]
     if not channels == len(settings.mean) == len(settings.std):
         raise ReelvecError(
             f"a view of clips with {channels} channels",
@@ -236,10 +236,10 @@ def apply_geometry(clips: Clips, view: View, size: int, *, vectors: bool = False
     channels are (u right, v down) in pixels of the picture that the view was cut from; they become pixels of the
     result, u negated where mirrored. ReelvecError for a view that was drawn frame by frame from other frames.
     """
-    batch = len(clips.frames)
+    batch = len(clips.size)
     if len(view.box) != batch:  # drawn frame by frame
         clips = _frame_by_frame(clips)
-    if len(view.box) != len(clips.frames):
+    if len(view.box) != len(clips.size):
         raise ReelvecError(
             f"the geometry of a view for {len(clips.frames)} frames of another stream",
             f"a view that drew a geometry for each of its own {len(view.box)} frames",
