@@ -1,6 +1,7 @@
 """Every single answer behind a table, in a Parquet file beside it: for comparing encoders video by video, and for looking."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def answer_lines(
                 label = labels[i] if first.over == "videos" else ""
                 given = classes[named[i]] if named and named[i] >= 0 else ""  # -1: it could not be read
                 yield label_column, row, column, unit, score, label, given, sure[i] if sure else math.nan
+
+
+def read_scores(file: Path) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Return the score of each unit by (label column, row, column)."""
+    table = pq.read_table(file, columns=["label_column", "row", "column", "unit", "score"])
+    plain = (table[name].cast(pa.string()).to_pylist() for name in ("label_column", "row", "column", "unit"))
+    scores: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    for label_column, row, column, unit, score in zip(*plain, table["score"].to_pylist(), strict=True):
+        scores[label_column, row, column][unit] = score
+    return dict(scores)
 
 
 def write_answers(file: Path, lines: Sequence[tuple[str, str, str, str, float, str, str, float]]) -> None:

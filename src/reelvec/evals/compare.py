@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from reelvec.core import ReelvecError, RunFolder, write_json
+from reelvec.evals.answers import read_scores
 from reelvec.evals.intervals import Difference, paired, paired_means
 from reelvec.evals.kept_features import kept_features
 from reelvec.evals.results import answers_file, read_result
@@ -141,7 +140,8 @@ def _tables(
         run: {table["label_column"]: table for table in result["tables"]} for run, result in results.items()
     }
     shared = [column for column in next(iter(by_column.values())) if all(column in tables for tables in by_column.values())]
-    answers = {run: pq.read_table(Path(result["file"]).parent / result["answers"]) for run, result in results.items()}
+    answers = {run: read_scores(Path(result["file"]).parent / result["answers"]) for run, result in results.items()}
+    alike = _alike(results, encoders, notes)
     filled = []
     for label_column in shared:
         tables = {run: of_run[label_column] for run, of_run in by_column.items()}
@@ -157,12 +157,11 @@ def _tables(
         rows: dict[str, dict[str, Any]] = {}
         scores = []
         for run, table in tables.items():
-            mine = answers[run].filter(pc.equal(pc.cast(answers[run]["label_column"], "string"), label_column))
             for row in table["rows"]:
                 name = _row_name(run, row["name"], results[run]["encoders"], encoders)
                 if name and name not in rows:
                     rows[name] = {key: {c: row[key][c] for c in columns} for key in ("values", "low", "high")}
-                    scores.append({column: _scores(mine, row["name"], column) for column in columns})
+                    scores.append({column: answers[run][label_column, row["name"], column] for column in columns})
         if len(rows) < 2:
             raise ReelvecError(
                 "compare encoders " + ", ".join(encoders or ()), f"{len(rows)} of that name in these runs", "name others"
@@ -177,7 +176,7 @@ def _tables(
         filled.append({
             "labels": labels, "label_column": label_column, "train": first["train"], "test": first["test"],
             "columns": columns, "rows": board, "chance": {column: chance[column] for column in columns},
-            "alike": _alike(results, encoders, notes),
+            "alike": alike,
         })  # fmt: skip
     return filled
 
@@ -189,18 +188,16 @@ def _row_name(run: str, row: str, encoders: Mapping[str, Any], wanted: Sequence[
         return None
     if kind != row:
         return f"untrained {encoders[kind]['architecture']} ({encoders[kind]['sees']})"
-    return run if len(encoders) == 1 else f"{run}, {row}"
+    return _called(run, row, encoders)
+
+
+def _called(run: str, encoder: str, encoders: Mapping[str, Any]) -> str:
+    """Return how a run's encoder is called beside those of other runs."""
+    return run if len(encoders) == 1 else f"{run}, {encoder}"
 
 
 def _task(column: str) -> str:
     return next((task for start, task in _COLUMNS.items() if column.startswith(start)), column)
-
-
-def _scores(answers: Any, row: str, column: str) -> dict[str, float]:
-    mine = answers.filter(
-        pc.and_(pc.equal(pc.cast(answers["row"], "string"), row), pc.equal(pc.cast(answers["column"], "string"), column))
-    )
-    return dict(zip(mine["unit"].to_pylist(), mine["score"].to_pylist(), strict=True))
 
 
 def _same_units(scores: Sequence[Mapping[str, Mapping[str, float]]], names: Sequence[str], columns: Sequence[str]) -> None:
@@ -245,8 +242,7 @@ def _alike(results: Mapping[str, Mapping[str, Any]], encoders: Sequence[str] | N
             continue
         for name, vectors in kept.vectors.items():
             if encoders is None or name in encoders:
-                label = run if len(result["encoders"]) == 1 else f"{run}, {name}"
-                read[label] = {path: i for i, path in enumerate(kept.paths)}, vectors
+                read[_called(run, name, result["encoders"])] = {path: i for i, path in enumerate(kept.paths)}, vectors
     if len(read) < 2:
         return {"names": [], "cka": []}
     shared = sorted(set.intersection(*(set(where) for where, _ in read.values())))

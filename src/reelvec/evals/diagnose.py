@@ -17,11 +17,11 @@ from reelvec.evals.evaluate import (
     reading_in_words,
     refuse_no_clips,
 )
-from reelvec.evals.features import UNTRAINED, ChangedFeatures, read_changed
+from reelvec.evals.features import ChangedFeatures, read_changed, untrained_in_words
 from reelvec.evals.knn import Knn
 from reelvec.evals.labels import read_labels
 from reelvec.evals.linear import Linear
-from reelvec.evals.motion_diagnosis import INTERVAL, RULE, fill_diagnosis
+from reelvec.evals.motion_diagnosis import INTERVAL, OF_GROUPS, RULE, fill_diagnosis
 from reelvec.evals.results import FEATURES, result_file
 
 _CLIPS = {
@@ -109,9 +109,7 @@ def diagnose(
         filled = fill_diagnosis(rows, [video.labels[column] for video in readable], sides, groups or None, seed=seed)
         tables += [{"label_column": column, **table} for table in filled]
     if labelled.videos[0].group is not None:
-        notes.append("intervals take the test videos as independent; videos of one group are not, so they are too narrow")
-    seeds = f"seeds {seed} to {seed + UNTRAINED - 1}"
-    beside = {"untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks ({seeds})"}
+        notes.append(OF_GROUPS)
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
@@ -120,7 +118,7 @@ def diagnose(
         "protocol": {
             **reading_in_words(labelled, clips, seed),
             **_CLIPS,
-            **(beside if baselines else {}),
+            **({"untrained": untrained_in_words(seed)} if baselines else {}),
             "chance": "the training videos' majority class",
             "interval": INTERVAL,
             "verdict": RULE,

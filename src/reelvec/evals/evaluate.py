@@ -15,7 +15,7 @@ from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import MOST_CLIPS, OnProgress
 from reelvec.evals.answers import answer_lines, write_answers
-from reelvec.evals.features import UNTRAINED, read_features, untrained_encoder
+from reelvec.evals.features import read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
 from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
 from reelvec.evals.labels import Labels, read_labels
@@ -101,25 +101,25 @@ def evaluate(
         on_progress=on_progress,
     )
     left_out |= read.left_out
-    kept = [number for (number, _), found in zip(usable, read.found.tolist(), strict=True) if found]
+    readable = [pair for pair, is_found in zip(usable, read.found.tolist(), strict=True) if is_found]
+    kept, shown = [number for number, _ in readable], [row for _, row in readable]
+    of_kept = [labelled.videos[number] for number in kept]
     rows = [Features(row.name, [draw[read.found] for draw in row.draws]) for row in read.rows]
     notes = list(labelled.notes)
     networks = _networks(loaded, seed, baselines) if clip_evals else []
-    shown = [row for (_, row), is_found in zip(usable, read.found.tolist(), strict=True) if is_found]
     answers: list[Any] = []
     tables = []
     for column in labelled.columns:
-        readable = [labelled.videos[i] for i in kept]
         sides = [tests[column][i] for i in kept]
         check_sides(labelled, column, kept, sides, left_out, notes)
-        numbers = Numbered.of([video.labels[column] for video in readable], sides, [video.group for video in readable])
+        numbers = Numbered.of([video.labels[column] for video in of_kept], sides, [video.group for video in of_kept])
         found = clip_outcomes(
             clip_evals, networks, probed, shown, numbers.labels, numbers.test, numbers.groups,
             folder=file.parent / "kept", device=on_device, workers=workers, on_progress=on_progress,
         )  # fmt: skip
         table = fill_table(evals, rows, numbers, clip_evals, found)
         notes += [f"{column}: {note}" for note in table.pop("notes")]
-        tested = [video for video, is_test in zip(readable, sides, strict=True) if is_test]
+        tested = [video for video, is_test in zip(of_kept, sides, strict=True) if is_test]
         paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
         answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
         tables.append({"label_column": column, **table})
@@ -258,10 +258,8 @@ def _protocol(
     labelled: Labels, evals: Mapping[str, Eval | ClipEval], clips: int | None, seed: int, baselines: bool
 ) -> dict[str, str]:
     """Say in words how each number came about."""
-    seeds = f"seeds {seed} to {seed + UNTRAINED - 1}"
     beside = {
-        "untrained": f"same architecture, fresh weights: mean of {UNTRAINED} networks ({seeds}); where clips are trained on, "
-        "the first of them",
+        "untrained": f"{untrained_in_words(seed)}; where clips are trained on, the first of them",
         "baselines": "raw pixels: 4x16x16 grey and 8x8 colour; colour histogram: 8x8x8 bins, square roots; "
         "chance: the training majority, for R@k a random order, for few-shot 1 / ways",
     }

@@ -64,6 +64,11 @@ def untrained_encoder(card: EncoderCard, seed: int) -> Encoder:
         return build_encoder(card.architecture, card.channels, **arguments)
 
 
+def untrained_in_words(seed: int) -> str:
+    """Say for a protocol what the rows of untrained networks are."""
+    return f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})"
+
+
 def read_features(
     encoders: dict[str, tuple[Encoder, EncoderCard]],
     index: Index,

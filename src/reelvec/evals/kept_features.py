@@ -30,7 +30,7 @@ _SCHEMA = pa.schema(
     [("path", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64()), ("vector", pa.list_(pa.float32()))]
 )
 
-_File = tuple[str, int, int]
+VideoFile = tuple[str, int, int]
 """path, size in bytes and time of change in nanoseconds: the same three are the same video"""
 
 
@@ -58,9 +58,9 @@ def extract_kept(
 
     Readers must have an `identity`. Readers that lack the same videos share their decoding.
     """
-    table = index.table.select(["path", "size_bytes", "modified_ns"]).take(pa.array(rows, pa.int64())).to_pydict()
-    files: list[_File] = list(zip(table["path"], table["size_bytes"], table["modified_ns"], strict=True))
-    known = {reader.name: _read(folder / place_of(reader, clips), set(files)) for reader in readers}
+    files = files_of(index, rows)
+    wanted = set(files)
+    known = {reader.name: _read(folder / place_of(reader, clips), wanted) for reader in readers}
     lacking: dict[tuple[int, ...], list[Reader]] = defaultdict(list)
     for reader in readers:
         missing = tuple(i for i, file in enumerate(files) if file not in known[reader.name])
@@ -86,6 +86,12 @@ def extract_kept(
                     known[reader.name] |= added
                     _write(folder / place_of(reader, clips), added)
     return _together(readers, files, known, left_out)
+
+
+def files_of(index: Index, rows: Sequence[int]) -> list[VideoFile]:
+    """Return what tells whether the videos of these rows are the same as another time."""
+    table = index.table.select(["path", "size_bytes", "modified_ns"]).take(pa.array(rows, pa.int64())).to_pydict()
+    return list(zip(table["path"], table["size_bytes"], table["modified_ns"], strict=True))
 
 
 def place_of(reader: Reader, clips: int | None) -> str:
@@ -118,9 +124,9 @@ def kept_features(result: Mapping[str, Any]) -> KeptFeatures:
     return KeptFeatures(everywhere, {name: np.stack([of[path] for path in everywhere]) for name, of in vectors.items()})
 
 
-def _read(folder: Path, wanted: set[_File] | None) -> dict[_File, np.ndarray]:
+def _read(folder: Path, wanted: set[VideoFile] | None) -> dict[VideoFile, np.ndarray]:
     """Return the kept vectors of the wanted files, or of all; a file that cannot be read counts as absent."""
-    found: dict[_File, np.ndarray] = {}
+    found: dict[VideoFile, np.ndarray] = {}
     for part in sorted(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns):
         try:
             table = pq.read_table(part)
@@ -133,7 +139,7 @@ def _read(folder: Path, wanted: set[_File] | None) -> dict[_File, np.ndarray]:
     return found
 
 
-def _write(folder: Path, added: Mapping[_File, np.ndarray]) -> None:
+def _write(folder: Path, added: Mapping[VideoFile, np.ndarray]) -> None:
     if not added:
         return
     columns = [pa.array(values) for values in zip(*added, strict=True)]
@@ -145,7 +151,10 @@ def _write(folder: Path, added: Mapping[_File, np.ndarray]) -> None:
 
 
 def _together(
-    readers: Sequence[Reader], files: Sequence[_File], known: Mapping[str, Mapping[_File, np.ndarray]], left_out: dict[str, str]
+    readers: Sequence[Reader],
+    files: Sequence[VideoFile],
+    known: Mapping[str, Mapping[VideoFile, np.ndarray]],
+    left_out: dict[str, str],
 ) -> Extracted:
     """Put the rows in order; what one reader could not read is found for none."""
     found: Bool[np.ndarray, "pieces"] = np.array([all(file in known[r.name] for r in readers) for file in files], dtype=bool)

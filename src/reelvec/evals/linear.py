@@ -1,6 +1,8 @@
 """Linear probe on frozen, cached features: multinomial logistic regression by L-BFGS (eval_protocols, section a3)."""
 
+import copy
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -122,6 +124,31 @@ class Space:
         scaled = (features - self.mean) * self.scale
         return scaled if self.basis is None else scaled @ self.basis
 
+    def to(self, device: torch.device) -> "Space":
+        """Return the space on a device."""
+        moved = copy.copy(self)
+        moved.mean, moved.scale = self.mean.to(device), self.scale.to(device)
+        moved.basis = None if self.basis is None else self.basis.to(device)
+        return moved
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted logistic regression and the space that it was fitted in."""
+
+    space: Space
+    weights: Float[Tensor, "e1 classes"]
+    """the last row is the bias"""
+    c: float
+
+    def logits(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m classes"]:
+        """Return a number for each class, before the softmax, in float64."""
+        return self.space(features.double()) @ self.weights[:-1] + self.weights[-1]
+
+    def to(self, device: torch.device) -> "Probe":
+        """Return the probe on a device."""
+        return Probe(self.space.to(device), self.weights.to(device), self.c)
+
 
 class Linear(Config):
     """Logistic regression on standardised features; its strength is picked inside the training part."""
@@ -166,14 +193,24 @@ class Linear(Config):
 
         `train_groups` (patients, source files) keep videos of one group on one side when C is picked.
         """
-        train_features, test_features = train_features.double(), test_features.double()
         classes = int(max(train_labels.max(), test_labels.max())) + 1
-        space = Space(train_features)
-        x = space(train_features)
-        c = self.pick(x, train_labels, classes, train_groups)
-        weights = fit_logistic(x, train_labels, classes, c)
-        sure, named = (space(test_features) @ weights[:-1] + weights[-1]).softmax(1).max(1)
-        return Outcome({"linear": Answers((named == test_labels).double(), named=named, sure=sure)}, {"linear_c": c})
+        probe = self.fit(train_features, train_labels, classes, train_groups)
+        sure, named = probe.logits(test_features).softmax(1).max(1)
+        return Outcome({"linear": Answers((named == test_labels).double(), named=named, sure=sure)}, {"linear_c": probe.c})
+
+    def fit(
+        self,
+        features: Float[Tensor, "n d"],
+        labels: Int[Tensor, "n"],
+        classes: int,
+        groups: Int[Tensor, "n"] | None = None,
+    ) -> Probe:
+        """Standardise training features, pick C inside them, and fit to all of them."""
+        features = features.double()
+        space = Space(features)
+        x = space(features)
+        c = self.pick(x, labels, classes, groups)
+        return Probe(space, fit_logistic(x, labels, classes, c), c)
 
     def pick(
         self, x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], classes: int, groups: Int[Tensor, "n"] | None = None

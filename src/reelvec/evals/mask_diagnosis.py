@@ -29,11 +29,11 @@ from reelvec.evals.dense.frame_folders import FrameSequence
 from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks
 from reelvec.evals.evaluate import TEST_SHARE, check_sides, encoder_facts, find_videos
-from reelvec.evals.features import UNTRAINED, untrained_encoder
+from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.masked_clips import BACKGROUND_ONLY, FROZEN_ON_STRIPES, MASKED, ON_STRIPES, SWAP, Fill, masked_variants
-from reelvec.evals.motion_diagnosis import INTERVAL
+from reelvec.evals.motion_diagnosis import INTERVAL, OF_GROUPS
 from reelvec.evals.object_or_background import BACKGROUND_LABEL, RULE, MaskedFeatures, fill_masked
 from reelvec.evals.results import result_file
 from reelvec.views import centre_view
@@ -173,9 +173,8 @@ def diagnose_masks(
         )  # fmt: skip
         tables.append({"label_column": column, **filled})
     if labelled.videos[0].group is not None:
-        notes.append("intervals take the test videos as independent; videos of one group are not, so they are too narrow")
+        notes.append(OF_GROUPS)
     file = Path(out) if out is not None else result_file(Path(run), source, card.step, "-masks")
-    beside = f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})"
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
@@ -192,7 +191,7 @@ def diagnose_masks(
             "split": "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each {labelled.columns[0]}, by seed {seed}",
             **_CLIPS,
             BACKGROUND_ONLY: f"the object filled {_FILLED[fill]}",
-            **({"untrained": beside} if baselines else {}),
+            **({"untrained": untrained_in_words(seed)} if baselines else {}),
             "chance": "the training videos' majority class",
             "interval": INTERVAL,
             "verdict": RULE,

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reelvec.core.shapes import Float, Int
+from reelvec.core.shapes import Float
 from reelvec.evals.changed_clips import ORDINARY
 from reelvec.evals.intervals import Difference, paired, wilson
-from reelvec.evals.linear import Linear, Space, fit_logistic
+from reelvec.evals.linear import Linear
 from reelvec.evals.masked_clips import BACKGROUND_ONLY, FROZEN_ON_STRIPES, MASKED, ON_STRIPES, SWAP
 from reelvec.evals.motion_diagnosis import Verdict
 
@@ -73,7 +73,8 @@ def fill_masked(
     for row in rows:
         each = []
         for x, asked in zip(row.train, row.test, strict=True):
-            named = _named_classes(x, train_y, asked, len(classes), train_groups, seed)
+            probe = Linear(seed=seed).fit(x, train_y, len(classes), train_groups)
+            named = {variant: probe.logits(features).argmax(1) for variant, features in asked.items()}
             hits = {variant: (answer == test_y).double() for variant, answer in named.items()}
             each.append({**hits, BACKGROUND_LABEL: (named[SWAP] == other_y).double()})
         mean = {variant: torch.stack([one[variant] for one in each]).mean(0) for variant in COLUMNS}
@@ -128,16 +129,6 @@ def judge_masked(
         f"{_percent(hits[BACKGROUND_LABEL])} after the background: {_MEANING[word]}."
     )
     return Verdict(word, text)
-
-
-def _named_classes(
-    train: Tensor, train_y: Int[Tensor, "n"], asked: Mapping[str, Tensor], classes: int, groups: Tensor | None, seed: int
-) -> dict[str, Int[Tensor, "m"]]:
-    """Return the class that the linear probe of `evaluate` names, fitted once, for the videos of every variant."""
-    space = Space(train.double())
-    x = space(train.double())
-    weights = fit_logistic(x, train_y, classes, Linear(seed=seed).pick(x, train_y, classes, groups))
-    return {v: (space(one.double()) @ weights[:-1] + weights[-1]).argmax(1) for v, one in asked.items()}
 
 
 def _percent(hits: Tensor) -> str:

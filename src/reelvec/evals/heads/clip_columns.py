@@ -16,6 +16,7 @@ from reelvec.core.shapes import Bool, Int
 from reelvec.data.index import Index
 from reelvec.engine.extract import OnProgress
 from reelvec.evals.heads.clip_eval import ClipEval
+from reelvec.evals.kept_features import files_of
 from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.table import joined
 
@@ -46,8 +47,7 @@ def clip_outcomes(
     on_progress: OnProgress | None = None,
 ) -> dict[str, Outcome]:
     """Run every evaluation on every network, or take what `folder` has of it; return the outcome of each network by name."""
-    files = index.table.select(["path", "size_bytes", "modified_ns"]).take(list(rows)).to_pydict()
-    videos = [files, labels.tolist(), test.tolist(), None if groups is None else groups.tolist()]
+    videos = [files_of(index, rows), labels.tolist(), test.tolist(), None if groups is None else groups.tolist()]
     found: dict[str, list[Outcome]] = {network.name: [] for network in networks}
     for network in networks:
         for task, one in evals.items():
