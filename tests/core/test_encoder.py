@@ -75,3 +75,13 @@ def test_without_gradient_chunks_give_the_same():
         whole = encoder(clips())
         encoder.chunk = 2
         torch.testing.assert_close(encoder(clips()), whole)
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_map_is_the_same_in_bfloat16_but_for_its_precision(frames):
+    torch.manual_seed(0)
+    encoder = build_encoder("tiny")
+    clip = torch.randn(6, 3, frames, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = encoder(clip)
+    torch.testing.assert_close(half.float(), encoder(clip), rtol=0.1, atol=0.1)

@@ -30,6 +30,13 @@ class Encoder(nn.Module):
         """Map normalised clips to their feature map."""
         # the layout of memory that convolutions run fastest in; the numbers are the same
         clip = clip.contiguous(memory_format=torch.channels_last_3d)
+        if clip.device.type == "cpu" and clip.shape[2] == 1:
+            # on CPUs with AMX, oneDNN's bfloat16 convolutions of one frame with under 16 channels give wrong numbers and NaN
+            with torch.autocast("cpu", enabled=False):
+                return self._map(clip)
+        return self._map(clip)
+
+    def _map(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h2 w2"]:
         if self.chunk is None or len(clip) <= self.chunk:
             return self.body(clip)
         parts = clip.tensor_split(-(-len(clip) // self.chunk))  # of equal size: the last is not a single clip
