@@ -100,6 +100,24 @@ def test_what_changes_in_one_tube_changes_in_its_place_alone(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_layers_are_what_stands_after_each_block(folders, name):
+    body = build_encoder(name, 3, weights=str(folders[name])).eval().body
+    network = body.network
+    blocks = network.layer if name == "vjepa2" else network.encoder.layer
+    with torch.no_grad():
+        slow, tokens = [], network.embeddings(clips().transpose(1, 2), *([] if name == "vjepa2" else [None]))
+        for block in blocks:
+            tokens = block(tokens, None)[0] if name == "vjepa2" else block(tokens)
+            slow.append(network.layernorm(tokens).transpose(1, 2).unflatten(2, (2, 2, 2)))
+        torch.testing.assert_close(body.maps_of_layers(clips(), [1, 0, -2]), [slow[1], slow[0], slow[0]])
+        torch.testing.assert_close(body.maps_of_layers(clips(), [-1]), [body(clips())])
+    assert (slow[0] - slow[1]).abs().max() > 0.01
+    assert not [block for block in blocks if block._forward_hooks]
+    with pytest.raises(ReelvecError, match=r"tokens of layer 2, -3 of .*(?s:.)*0 to 1"):
+        body.maps_of_layers(clips(), [0, 2, -3])
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_arguments_hold_the_whole_network(folders, name, monkeypatch):
     first = build_encoder(name, 3, weights=str(folders[name])).eval()
     arguments = json.loads(json.dumps(first.arguments))  # as a card has them

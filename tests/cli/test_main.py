@@ -51,6 +51,12 @@ def test_help_and_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         ("demo", "a-path"),
         ("no-such-command",),
         ("index", "--no-such-option"),
+        ("diagnose", "runs/a", "--labels", "a.csv", "knn.k=10"),
+        ("diagnose", "runs/a", "--labels", "a.csv", "--masks", "masks/", "knn.k=10"),
+        ("health", "runs/a", "videos/", "knn.k=10"),
+        ("evaluate", "runs/a", "--labels", "a.csv", "tasks=finetune", "finetune.cnn=1", "finetune.cnn.lr=2"),
+        ("evaluate", "runs/a", "--masks", "masks/", "propagation.sise=120"),
+        ("evaluate", "runs/a", "--masks", "masks/", "propagation.size=small"),
     ],
 )
 def test_bad_input_is_one_message_and_code_2(

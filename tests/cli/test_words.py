@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_recipes, split_words
+from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_recipes, settings_of_tasks, split_words
 from reelvec.core import ReelvecError
 
 
@@ -35,6 +35,20 @@ def test_paths_and_settings_are_told_apart_in_any_order() -> None:
 def test_words_that_are_no_arguments_go_to_the_recipes() -> None:
     words = ["clips=3", "view.size=32", "out=a", "fit=square"]
     assert settings_of_recipes(verb, words) == (["clips=3", "out=a"], ["view.size=32", "fit=square"])
+
+
+def test_dotted_words_are_settings_of_tasks() -> None:
+    own, of_tasks = settings_of_tasks(["clips=2", "knn.k=10", "finetune.cnn.lr=.1", "finetune.clips=3", "lowshot.shares=1,2"])
+    assert own == ["clips=2"]
+    assert of_tasks == {"knn": {"k": 10}, "finetune": {"cnn": {"lr": 0.1}, "clips": 3}, "lowshot": {"shares": ["1", "2"]}}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("value", ["1", "{lr: 1}"])
+def test_a_value_and_what_is_inside_it_are_not_both_set(turn: int, value: str) -> None:
+    words = [f"finetune.cnn={value}", "finetune.cnn_too=1", "finetune.cnn.lr=2"]
+    with pytest.raises(ReelvecError, match=r"set finetune\.cnn=\.\.\. and finetune\.cnn\.lr=\.\.\."):
+        settings_of_tasks(words[::turn])
 
 
 def test_values_take_the_type_of_the_argument() -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import Encoder, EncoderCard, Needs, ReelvecError, Stream, StreamNeed
@@ -31,6 +31,9 @@ from reelvec.evals.masked_clips import (
     without_object,
 )
 from reelvec.evals.object_or_background import BACKGROUND_LABEL, COLUMNS, MaskedFeatures, fill_masked, judge_masked
+
+sys.path.insert(0, str(Path(__file__).parent))
+from encoders_by_hand import KnowsMotion, KnowsScene, hits
 
 SIZE = 32
 
@@ -140,10 +143,6 @@ def test_partners_differ_in_every_label() -> None:
     assert draw_partners(confounded, 0) == ({1: 2, 2: 1}, [0])
 
 
-def hits(share: float, many: int = 200) -> Tensor:
-    return (torch.arange(many) < round(share * many)).double()
-
-
 @pytest.mark.parametrize(
     ("ordinary", "striped", "frozen", "swapped", "background", "word"),
     [
@@ -192,26 +191,6 @@ def card(channels: int = 3, stream: Stream = Stream.RGB, size: int = 48) -> Enco
         mean=(0.0,) * channels, std=(1.0,) * channels,
         needs=Needs(streams=(StreamNeed(stream=stream, frames=8, stride=2),), clips=1, short_side=size),
     )  # fmt: skip
-
-
-class KnowsMotion(nn.Module):
-    """How what changes moves from frame to frame: correlation of residues at small shifts; blind to what is always there."""
-
-    def forward(self, clips: Tensor) -> Tensor:
-        residue = clips.mean(1) - clips.mean((1, 2))[:, None]  # b t h w
-        now, then = residue[:, :-1], residue[:, 1:]
-        shifts = [(y, x) for y in range(-3, 4) for x in range(-3, 4)]
-        moved = torch.stack([(now.roll(shift, (2, 3)) * then).mean((2, 3)) for shift in shifts], -1)  # b t-1 shifts
-        return F.normalize(moved.flatten(1), dim=1, eps=1e-6)[..., None, None, None]
-
-
-class KnowsScene(nn.Module):
-    """The texture of the middle frame: its spectrum, in bands of direction and of fineness."""
-
-    def forward(self, clips: Tensor) -> Tensor:
-        frame = clips[:, :, clips.shape[2] // 2].mean(1)
-        spectrum = torch.fft.fft2(frame - frame.mean((1, 2), keepdim=True)).abs().log1p()
-        return F.adaptive_avg_pool2d(torch.fft.fftshift(spectrum, (1, 2)), 12).flatten(1)[..., None, None, None]
 
 
 @pytest.fixture(scope="module")

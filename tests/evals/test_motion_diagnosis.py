@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from reelvec import diagnose
 from reelvec.backbones import build_encoder, save_encoder
@@ -28,6 +28,9 @@ from reelvec.evals.changed_clips import (
 )
 from reelvec.evals.features import ChangedFeatures, read_changed
 from reelvec.evals.motion_diagnosis import fill_diagnosis, judge, paired
+
+sys.path.insert(0, str(Path(__file__).parent))
+from encoders_by_hand import KnowsMotion, KnowsScene, hits
 
 CPU = torch.device("cpu")
 
@@ -125,10 +128,6 @@ def test_paired_interval_covers_the_truth() -> None:
         assert np.mean([one.low <= lost - gained <= one.high for one in each]) > 0.93
 
 
-def hits(share: float, many: int = 200) -> Tensor:
-    return (torch.arange(many) < round(share * many)).double()
-
-
 @pytest.mark.parametrize(
     ("ordinary", "frozen", "scene_only", "word"),
     [
@@ -175,26 +174,6 @@ def test_numbers_by_hand() -> None:
 
 
 # the generated set is the truth
-
-
-class KnowsMotion(nn.Module):
-    """How what changes moves from frame to frame: correlation of residues at small shifts; blind to what is always there."""
-
-    def forward(self, clips: Tensor) -> Tensor:
-        residue = clips.mean(1) - clips.mean((1, 2))[:, None]  # b t h w
-        now, then = residue[:, :-1], residue[:, 1:]
-        shifts = [(y, x) for y in range(-3, 4) for x in range(-3, 4)]
-        moved = torch.stack([(now.roll(shift, (2, 3)) * then).mean((2, 3)) for shift in shifts], -1)  # b t-1 shifts
-        return F.normalize(moved.flatten(1), dim=1, eps=1e-6)[..., None, None, None]
-
-
-class KnowsScene(nn.Module):
-    """The texture of the middle frame: its spectrum, in bands of direction and of fineness."""
-
-    def forward(self, clips: Tensor) -> Tensor:
-        frame = clips[:, :, clips.shape[2] // 2].mean(1)
-        spectrum = torch.fft.fft2(frame - frame.mean((1, 2), keepdim=True)).abs().log1p()
-        return F.adaptive_avg_pool2d(torch.fft.fftshift(spectrum, (1, 2)), 12).flatten(1)[..., None, None, None]
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,16 @@
 """The suite on a small generated set: parts, what is left out and why, what is kept."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
+from reelvec.data import index as index_module
 from reelvec.data.shapes import make_shapes
 from reelvec.evals.heads.finetune import TRANSFORMER
 from reelvec.verbs.battery import SUITES, battery
@@ -59,6 +62,54 @@ def test_a_part_that_cannot_be_does_not_stop_the_others(run: Path, tmp_path: Pat
     reasons = {one["name"]: one["reason"] for one in got["left_out"]}
     assert "no masks" in reasons["propagation"]
     assert len(got["parts"]) == 5
+
+
+def test_a_video_is_probed_once_for_all_parts(run: Path, tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, out = shapes / "own.csv", tmp_path / "new" / "suite.json"
+    labels.write_bytes((shapes / "labels.csv").read_bytes())  # by this name no generated set: no parts that need masks
+    probe_files = index_module.probe_files
+    probed: list[str] = []
+
+    def counted(paths: list[str], *rest: Any) -> Iterator[Any]:
+        probed.extend(paths)
+        return probe_files(paths, *rest)
+
+    def kept(k: int = 20) -> dict[str, bool]:
+        settings = {**SMALL, "knn": {"k": k}}
+        parts = battery(run, labels, label_column="motion", settings=settings, clips=1, out=out)["parts"]
+        return {part["name"]: part["kept"] for part in parts}
+
+    monkeypatch.setattr(index_module, "probe_files", counted)
+    assert kept() == {"evaluate": False, "diagnose": False, "health": False}
+    assert len(probed) == len(set(probed)) == 48
+    next((run / "evals").glob("health-*.json")).unlink()
+    assert kept() == {"evaluate": True, "diagnose": True, "health": False}
+    assert len(probed) == 48
+    (out.parent / "own-suite.index.parquet").write_bytes(b"of another version")
+    assert kept(k=3) == {"evaluate": False, "diagnose": True, "health": True}
+    assert len(probed) == 96
+
+
+def test_settings_of_parts_take_their_types(run: Path, shapes: Path) -> None:
+    settings = {**SMALL, "diagnose": {"encoders": "visual", "baselines": False}, "class_maps": {"label_column": "scene"}}
+    got = battery(run, shapes / "labels.csv", label_column="motion", settings=settings, clips=1)
+    files = {part["name"]: part["file"] for part in got["parts"]}
+    assert json.loads(Path(files["diagnose"]).read_text())["asked"]["encoders"] == ["visual"]
+    assert "-scene-" in files["class_maps"]
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "words"),
+    [
+        ("propagation", {"sise": 120}, r"did you mean propagation\.size="),
+        ("health", {"videos": "a"}, "settings beside, clips"),
+        ("localisation", {"size": "small"}, r"set localisation\.size=small\n.*valid integer"),
+        ("diagnose", {"knn": {"k": 10}}, "set diagnose.knn="),
+    ],
+)
+def test_settings_that_a_part_does_not_take(run: Path, tmp_path: Path, part: str, setting: dict, words: str) -> None:
+    with pytest.raises(ReelvecError, match=words):
+        battery(run, masks=tmp_path, settings={part: setting})
 
 
 def test_nothing_to_measure_and_unknown_words_are_refused(run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ preprocessor config. Nothing is fetched, and pickles are read as tensors alone.
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +43,8 @@ class Family:
     """the convolution that reads the clip"""
     part: str
     """the part of the model that is the encoder, "" for all of it"""
+    blocks: str
+    """where the encoder has its list of blocks"""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     stride: int
@@ -64,6 +66,7 @@ FAMILIES = {
         fixed={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
         first="embeddings.patch_embeddings.projection",
         part="",
+        blocks="encoder.layer",
         stride=4,
         **_IMAGENET,
     ),
@@ -80,6 +83,7 @@ FAMILIES = {
         },
         first="encoder.embeddings.patch_embeddings.proj",
         part="encoder",
+        blocks="layer",
         stride=4,
         **_IMAGENET,
     ),
@@ -95,9 +99,12 @@ class TokensMap(nn.Module):
 
     network: Any
 
-    def __init__(self, name: str, network: nn.Module, patch: tuple[int, int, int], size: int, frames: int | None) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, patch: tuple[int, int, int], size: int, frames: int | None, blocks: str
+    ) -> None:
         super().__init__()
         self.name, self.network, self.patch, self.size, self.frames = name, network, patch, size, frames
+        self.blocks = blocks
 
     def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h2 w2"]:
         """Give the last tokens; ReelvecError for clips of another size or length than the positions are for."""
@@ -109,7 +116,35 @@ class TokensMap(nn.Module):
                 f"a network whose positions are for {self.size}x{self.size}, frames: {frames}",
                 f"import it with size={height} frames={time}, or show it the clips it is for",
             )
-        tokens = self.network(clip.transpose(1, 2)).last_hidden_state
+        return self._placed(self.network(clip.transpose(1, 2)).last_hidden_state, clip)
+
+    def maps_of_layers(self, clip: Float[Tensor, "b c t h w"], layers: Sequence[int]) -> list[Float[Tensor, "b d t2 h2 w2"]]:
+        """Give what stands after these blocks, 0 being the first and -1 the last, each under the norm that ends the network.
+
+        That is what V-JEPA 2's probes of several layers read. ReelvecError for blocks that the network does not have.
+        """
+        blocks = self.network.get_submodule(self.blocks)
+        if wrong := [str(layer) for layer in layers if not -len(blocks) <= layer < len(blocks)]:
+            raise ReelvecError(
+                f"tokens of layer {', '.join(wrong)} of {self.name}",
+                f"a network of {len(blocks)} layers",
+                f"name some of 0 to {len(blocks) - 1}, or count from the end with -1 to {-len(blocks)}",
+            )
+        kept: dict[nn.Module, Tensor] = {}
+
+        def keep(block: nn.Module, _: Any, output: Any) -> None:
+            kept[block] = output[0] if isinstance(output, tuple) else output
+
+        hooks = [blocks[layer].register_forward_hook(keep) for layer in layers]
+        try:
+            self(clip)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        norm = self.network.layernorm or nn.Identity()  # a VideoMAE that was fine-tuned has none
+        return [self._placed(norm(kept[blocks[layer]]), clip) for layer in layers]
+
+    def _placed(self, tokens: Float[Tensor, "b n d"], clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h2 w2"]:
         grid = [many // step for many, step in zip(clip.shape[2:], self.patch, strict=True)]
         return tokens.transpose(1, 2).unflatten(2, grid)
 
@@ -166,7 +201,7 @@ def network_of_tokens(
             do = "fetch the folder again whole" if weights is not None else "correct the config"
             raise ReelvecError(asked, f"transformers says: {_first(error)}", do) from error
     network = getattr(model, family.part) if family.part else model
-    body = TokensMap(name, network, patch, size, frames if name == "videomae" else None)
+    body = TokensMap(name, network, patch, size, frames if name == "videomae" else None, family.blocks)
     return Encoder(name, body, channels, settings["hidden_size"], config=settings)
 
 

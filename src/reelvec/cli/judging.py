@@ -1,15 +1,15 @@
 """Commands that judge what was learnt: evaluate, diagnose, health, compare."""
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
 
+from reelvec.cli.options import Json, RunVideosWords, RunWords
 from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_tasks, split_words
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
-RunWords = Annotated[list[str] | None, typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings.")]
 LabelFile = Annotated[
     str | None,
     typer.Option("--labels", "-l", help="A folder of class folders, a CSV, or official split files.", show_default=False),
@@ -106,10 +106,7 @@ def diagnose(
 
 
 def health(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN VIDEOS [KEY=VALUE]...", help="A run folder, then videos, then settings."),
-    ] = None,
+    words: RunVideosWords = None,
     as_json: Json = False,
 ) -> None:
     """Look at what an encoder's features are like; no label is needed.
@@ -194,9 +191,9 @@ def _measure(
         )
     given: dict[str, Any] = dict(extra or {})
     given |= {f"{name}_column": value for name, value in columns.items() if value is not None}
-    settings, of_tasks = settings_of_tasks(settings)
-    if of_tasks:
-        given["settings"] = of_tasks
+    if "settings" in inspect.signature(verb).parameters:  # else words such as knn.k=10 are refused below
+        settings, of_tasks = settings_of_tasks(settings)
+        given |= {"settings": of_tasks} if of_tasks else {}
     arguments = keyword_arguments(verb, settings, taken=("run", "labels", "settings", *given))
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
         result = verb(paths[0], labels, **given, **arguments, on_progress=on_progress)

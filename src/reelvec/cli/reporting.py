@@ -1,21 +1,16 @@
 """The command that shows: report."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from reelvec.cli.options import Json, RunWords
 from reelvec.cli.words import expect_paths, keyword_arguments, split_words
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 
 def report(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN [KEY=VALUE]...", help="A run folder; then settings."),
-    ] = None,
+    words: RunWords = None,
     as_json: Json = False,
 ) -> None:
     """Write a run as one HTML page that opens offline.

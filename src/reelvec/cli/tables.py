@@ -129,17 +129,14 @@ def battery_tables(summary: Mapping[str, Any]) -> RenderableType:
 def rows_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw a result that is a list of rows with one number each, such as propagation or detection."""
     number = next(name for name in ("J&F", "inside", "mAP", "grad-cam", "energy") if name in result["rows"][0])
-    table = Table("row", *(["preset"] if "preset" in result["rows"][0] else []), f"{number}, percent", "better than")
+    table = Table("row", *(["preset"] if "preset" in result["rows"][0] else []), f"{number}, percent", "difference from")
     for row in result["rows"]:
         value = row.get(number) or row.get("energy")
         of = value if isinstance(value, Mapping) else {**row, "inside": row.get(number)}
         words = f"{100 * of['inside']:.1f}" + (
             f"  [dim]{100 * of['low']:.1f}-{100 * of['high']:.1f}[/dim]" if "low" in of else ""
         )
-        over = "; ".join(
-            f"{name} {100 * one['mean']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
-            for name, one in row.get("over", {}).items()
-        )
+        over = "; ".join(f"{name} {_signed(one)}" for name, one in row.get("over", {}).items())
         table.add_row(row["name"], *([row["preset"]] if "preset" in row else []), words, over)
     notes = [Text(note) for note in result.get("notes", [])]
     protocol = [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
@@ -154,14 +151,10 @@ def health_table(result: Mapping[str, Any]) -> RenderableType:
     table.add_row("dimensions", *(str(row["dim"]) for row in rows), "")
     for key, meaning in result["meaning"].items():
         table.add_row(key.replace("_", " "), *(f"{row['values'][key]:.3g}" for row in rows), Text(meaning, style="dim"))
-    names, alike = result["alike"]["names"], result["alike"]["cka"]
     verdicts = [Text.assemble((f"{row['name']}: ", "bold"), row["verdict"]) for row in rows]
     near = [
-        Text(
-            f"{name}, linear CKA with others: "
-            + ", ".join(f"{other} {alike[i][j]:.2f}" for j, other in enumerate(names) if j != i)
-        )
-        for i, name in enumerate(names)
+        Text(f"{name}, linear CKA with others: {others}")
+        for name, others in _likes(result["alike"])
         if not name.startswith("untrained")
     ]
     said = [Text(f"{result['videos']} videos, each in two halves"), *(Text(note) for note in result["notes"])]
@@ -188,10 +181,10 @@ def comparison_table(result: Mapping[str, Any]) -> RenderableType:
                 table.add_row(row["name"], *(_against(row, column) for column in columns))
             table.add_row("chance", *(f"{100 * one['chance'][column]:.1f}" for column in columns))
             parts.append(table)
-        names, alike = one["alike"]["names"], one["alike"]["cka"]
-        for i, name in enumerate(names):
-            others = ", ".join(f"{other} {alike[i][j]:.2f}" for j, other in enumerate(names) if j != i)
-            parts.append(Text(f"features of {name} are like those of: {others} (linear CKA, 1 is equal)", style="dim"))
+        parts += [
+            Text(f"features of {name} are like those of: {others} (linear CKA, 1 is equal)", style="dim")
+            for name, others in _likes(one["alike"])
+        ]
     parts += [Text(note) for note in result["notes"]]
     parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
     return Group(*parts, *([Text(f"written to {result['file']}")] if "file" in result else []))
@@ -201,9 +194,21 @@ def _against(row: Mapping[str, Any], column: str) -> str:
     entry = row["against_best"][column]
     if entry["word"] == "best":
         return f"{_share(row, column)}\n[green]best[/green]"
-    mean, low, high = (100 * entry[key] for key in ("mean", "low", "high"))
     colour = "red" if entry["word"] == "worse" else "yellow"
-    return f"{_share(row, column)}\n[{colour}]{entry['word']}[/{colour}] {mean:+.1f} [dim]({low:+.1f} to {high:+.1f})[/dim]"
+    return f"{_share(row, column)}\n[{colour}]{entry['word']}[/{colour}] {_signed(entry)}"
+
+
+def _signed(difference: Mapping[str, Any]) -> str:
+    """Write a difference of shares in points, with its interval."""
+    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.1f} [dim]({low:+.1f} to {high:+.1f})[/dim]"
+
+
+def _likes(alike: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each name with all others and how alike their features are to its own."""
+    names = alike["names"]
+    for name, row in zip(names, alike["cka"], strict=True):
+        yield name, ", ".join(f"{other} {cka:.2f}" for other, cka in zip(names, row, strict=True) if other != name)
 
 
 def diagnosis_table(result: Mapping[str, Any]) -> RenderableType:

@@ -4,16 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from reelvec.cli.options import Json, RunVideosWords
 from reelvec.cli.words import expect_paths, keyword_arguments, split_words
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 
 def embed(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN VIDEOS [KEY=VALUE]...", help="A run folder, then videos, then settings."),
-    ] = None,
+    words: RunVideosWords = None,
     as_json: Json = False,
 ) -> None:
     """Turn videos into vectors, in a Parquet file.

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from reelvec.cli.options import Json
 from reelvec.cli.words import expect_paths, keyword_arguments, split_words
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 
 def index(

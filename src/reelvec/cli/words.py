@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import permutations
 from typing import Any
 
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=")
@@ -62,13 +63,25 @@ def settings_of_recipes(function: Callable[..., Any], settings: Iterable[str]) -
 
 
 def settings_of_tasks(settings: Iterable[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Tell words such as knn.k=10 from the others; return these as task -> key -> value, YAML or parted by commas."""
+    """Tell words such as knn.k=10 from the others; return these as task -> key -> value, YAML or parted by commas.
+
+    Raises ReelvecError where one word sets a value and another one something inside it.
+    """
+    from reelvec.core import ReelvecError
     from reelvec.engine.config import parse_settings
 
     words = list(settings)
     dotted = [word for word in words if "." in word.partition("=")[0]]
+    given = parse_settings(dotted)
+    for whole, inside in permutations(given, 2):
+        if inside.startswith(f"{whole}."):
+            raise ReelvecError(
+                f"set {whole}=... and {inside}=...",
+                f"{inside} lies inside {whole}, which the other word sets as a whole",
+                "give one of the two",
+            )
     of_tasks: dict[str, dict[str, Any]] = {}
-    for key, value in parse_settings(dotted).items():
+    for key, value in given.items():
         *outer, last = key.split(".")
         inner: dict[str, Any] = of_tasks
         for part in outer:  # finetune.cnn.lr lies two deep

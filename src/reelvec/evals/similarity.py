@@ -1,4 +1,7 @@
-"""Same action or not: pairs of test videos told apart by their cosine (ASLAN; eval_protocols, section h, minimal variant)."""
+"""Same action or not: pairs of test videos told apart by their cosine (ASLAN; eval_protocols, section h, minimal variant).
+
+Pairs and folds that are given, such as ASLAN's own, are judged by `pair_similarity`.
+"""
 
 import numpy as np
 import torch
@@ -11,7 +14,7 @@ from reelvec.core.shapes import Bool, Float, Int
 from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.plan import Plan
 
-_ACCURACY, _AUC = "similarity", "similarity AUC"
+ACCURACY, AUC = "similarity", "similarity AUC"
 
 
 def best_threshold(cosine: Float[Tensor, "pairs"], same: Bool[Tensor, "pairs"]) -> float:
@@ -37,6 +40,32 @@ def area_under_curve(cosine: Float[Tensor, "pairs"], same: Bool[Tensor, "pairs"]
     below = torch.searchsorted(others, ours)
     up_to = torch.searchsorted(others, ours, right=True)
     return float((below + up_to).double().mean() / (2 * len(others)))
+
+
+def accuracy_by_fold(
+    cosine: Float[Tensor, "pairs"], same: Bool[Tensor, "pairs"], fold: Int[Tensor, "pairs"]
+) -> Float[Tensor, "folds"]:
+    """Return the share of each fold that the threshold calls right which is best on all others together."""
+    shares = []
+    for number in fold.unique():
+        here = fold == number
+        threshold = best_threshold(cosine[~here], same[~here])
+        shares.append(((cosine[here] > threshold) == same[here]).double().mean())
+    return torch.stack(shares)
+
+
+def area_by_fold(
+    score: Float[Tensor, "pairs"], same: Bool[Tensor, "pairs"], fold: Int[Tensor, "pairs"]
+) -> Float[Tensor, "folds"]:
+    """Return the area under the curve of each fold by itself; each needs pairs of both kinds."""
+    areas = [area_under_curve(score[fold == number], same[fold == number]) for number in fold.unique()]
+    return torch.tensor(areas, dtype=torch.float64)
+
+
+def cosines(features: Float[Tensor, "m d"], pairs: Int[Tensor, "*pairs two"]) -> Float[Tensor, "*pairs"]:
+    """Return the cosine of each pair of rows, in float64."""
+    unit = F.normalize(features.double(), dim=1)
+    return (unit[pairs[..., 0]] * unit[pairs[..., 1]]).sum(-1)
 
 
 class Similarity(Config):
@@ -66,7 +95,7 @@ class Similarity(Config):
             return Plan({}, ["similarity: no column, as the test videos hold too few pairs of one class, or of two"])
         many = drawn[0].shape[1]
         notes = [f"similarity: {many} pairs in each of {self.folds} folds, no more are there"] if many < self.pairs else []
-        return Plan({_ACCURACY: 0.5, _AUC: 0.5}, notes)
+        return Plan({ACCURACY: 0.5, AUC: 0.5}, notes)
 
     def run(
         self,
@@ -82,16 +111,10 @@ class Similarity(Config):
         if drawn is None:
             return Outcome({})
         pairs, same = drawn
-        unit = F.normalize(test_features.double(), dim=1)
-        cosine = (unit[pairs[..., 0]] * unit[pairs[..., 1]]).sum(-1)
-        right, area = [], []
-        for fold in range(self.folds):
-            others = torch.arange(self.folds) != fold
-            threshold = best_threshold(cosine[others].flatten(), same[others].flatten())
-            right.append(((cosine[fold] > threshold) == same[fold]).double().mean().item())
-            area.append(area_under_curve(cosine[fold], same[fold]))
-        scores = (torch.tensor(values, dtype=torch.float64) for values in (right, area))
-        return Outcome({name: Answers(score, over="draws") for name, score in zip((_ACCURACY, _AUC), scores, strict=True)})
+        fold = torch.arange(self.folds)[:, None].expand_as(same).flatten()
+        judged = cosines(test_features, pairs.flatten(0, 1)), same.flatten(), fold
+        scores = {ACCURACY: accuracy_by_fold(*judged), AUC: area_by_fold(*judged)}
+        return Outcome({name: Answers(score, over="draws") for name, score in scores.items()})
 
     def drawn(
         self, labels: Int[Tensor, "m"], groups: Int[Tensor, "m"] | None = None

@@ -1,6 +1,8 @@
 """`reelvec evaluate --suite`: everything that the data allows, one thing after another, and what was left out and why."""
 
+import difflib
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +10,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from reelvec import __version__
 from reelvec.core import ReelvecError, RunFolder, write_json
+from reelvec.data.index import index
 from reelvec.engine.extract import OnProgress
 from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
 from reelvec.evals.evaluate import load_encoders
@@ -59,12 +64,14 @@ def battery(
         out: JSON file of the summary; None: evals/suite-<suite>-step<step>.json in the run folder. What each part found is
             written where it writes it when asked for alone.
 
-    What was finished before with the same weights, data and settings is not done again. Returns the summary: {"run", "suite",
+    What was finished before with the same weights, data and settings is not done again. `evaluate`, `diagnose` and `health`
+    share one index of the labelled videos, <labels>-suite.index.parquet beside `out`. Returns the summary: {"run", "suite",
     "parts": [{"name", "file", "seconds", "kept"}], "left_out": [{"name", "reason"}], "seconds", "file"}.
     Raises ReelvecError for an unknown suite or task, and where nothing could be measured.
     """
     given = {task: dict(values) for task, values in (settings or {}).items()}
     tasks = _tasks(suite, given)
+    given |= {part: _fitting(part, values) for part, values in given.items() if part in _PARTS}
     if labels is None and masks is None and boxes is None:
         raise ReelvecError(
             f"evaluate {run} with --suite {suite}", "no data", "add --labels FILE, --masks FOLDER or --boxes FILE, or several"
@@ -83,15 +90,17 @@ def battery(
     small = {"size": QUICK_SIZE} if suite == "quick" else {}
 
     plan: list[tuple[str, Callable[..., dict[str, Any]], Any, dict[str, Any]]] = []
-    files: list[str | os.PathLike[str]] = []
+    file = Path(out) if out is not None else RunFolder(run).evals / f"suite-{suite}-step{step:06d}.json"
+    seen: list[str] = []
     left_out: dict[str, str] = {}
     if labels is not None:
         chosen = {task: given[task] for task in tasks if task in given}
-        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **columns, **reading}))
-        plan.append(("diagnose", diagnose, labels, {**columns, **reading}))
         seen = [video.path for video in read_labels(labels, **_words(columns)).videos]
-        files += [labels, *seen]
-        plan.append(("health", health, seen, reading))
+        probed = file.parent / f"{Path(labels).absolute().stem}-suite.index.parquet"
+        shared = {**columns, **reading, "index_file": probed}
+        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
+        plan.append(("diagnose", diagnose, labels, shared))
+        plan.append(("health", health, probed, reading))
         if _is_generated(Path(labels)):
             of_shapes = {"label_column": label_column, "workers": workers, **visual}
             plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
@@ -108,7 +117,6 @@ def battery(
     else:
         left_out["detection"] = "no boxes: add --boxes TABLE"
 
-    file = Path(out) if out is not None else RunFolder(run).evals / f"suite-{suite}-step{step:06d}.json"
     before = {part["name"]: part for part in _before(file)}
     parts: list[dict[str, Any]] = []
     summary: dict[str, Any] = {
@@ -120,8 +128,9 @@ def battery(
         "file": str(file),
     }
     for name, verb, data, arguments in plan:
-        arguments |= given.get(name, {})
-        key = _key(name, hashes, files if name in ("evaluate", "diagnose", "health") else [data], arguments)
+        arguments = {**arguments, **given.get(name, {})}
+        of_labels = name in ("evaluate", "diagnose", "health")
+        key = _key(name, hashes, [labels, *seen] if of_labels else [data], arguments)
         last = before.get(name, {})
         is_kept = last.get("key") == key and Path(last["file"]).is_file()
         began = perf_counter()
@@ -129,6 +138,8 @@ def battery(
             parts.append({**last, "kept": True})
         else:
             try:
+                if of_labels:  # what an earlier part has put into the file is not probed again
+                    index(seen, probed, workers=workers or None)
                 found = verb(run, data, **arguments)
             except ReelvecError as error:
                 left_out[name] = str(error)
@@ -145,16 +156,54 @@ def battery(
     return summary
 
 
-_OTHERS = ("diagnose", "diagnose_masks", "health", "class_maps", "localisation", "propagation", "detection")
+_PARTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "diagnose": diagnose,
+    "diagnose_masks": diagnose_masks,
+    "health": health,
+    "class_maps": class_maps,
+    "localisation": localisation,
+    "propagation": propagation,
+    "detection": detection,
+}
+"""what is measured beside `evaluate`; the settings of a part are the arguments of its function"""
 
 
 def _tasks(suite: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
     if suite not in SUITES:
         raise ReelvecError(f"evaluate with --suite {suite}", f"suites {', '.join(SUITES)}", "name one of these")
-    known = (*SUITES[suite], *_OTHERS)
+    known = (*SUITES[suite], *_PARTS)
     if unknown := [task for task in settings if task not in known]:
         raise ReelvecError(f"set {unknown[0]}. ... with --suite {suite}", f"tasks {', '.join(known)}", "name one of these")
     return SUITES[suite]
+
+
+def _fitting(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a part in the types that it takes, a word alone as a list of one; ReelvecError for others."""
+    known = {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(_PARTS[part]).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "on_progress"
+    }
+    fitting: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ReelvecError(
+                f"set {part}.{name}={value}",
+                f"the settings {', '.join(sorted(known))} of {part}",
+                f"did you mean {part}.{near[0]}=...?" if near else "leave it out, or use one of these",
+            )
+        adapter: TypeAdapter[Any] = TypeAdapter(known[name])
+        for tried in ([value], value):
+            try:
+                fitting[name] = adapter.validate_python(tried)
+                break
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+        else:
+            there = reason[0].lower() + reason[1:]
+            raise ReelvecError(f"set {part}.{name}={value}", there, f"give {part}.{name} another value")
+    return fitting
 
 
 def _words(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +224,7 @@ def _before(file: Path) -> Sequence[dict[str, Any]]:
 
 def _key(name: str, hashes: Mapping[str, str], data: Sequence[Any], arguments: Mapping[str, Any]) -> str:
     """Return a hash of all that a part hangs on: weights, settings, and names, sizes and times of its files."""
-    kept = {key: value for key, value in arguments.items() if key not in ("on_progress", "device", "workers")}
+    kept = {key: value for key, value in arguments.items() if key not in ("on_progress", "device", "workers", "index_file")}
     content = json.dumps([__version__, name, dict(hashes), kept, _stamps(data)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

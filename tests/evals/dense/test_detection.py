@@ -9,7 +9,7 @@ import torch
 
 from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
-from reelvec.evals.dense.detection import BOX_ALONE, CHANCE, box_features, detection, fit_head
+from reelvec.evals.dense.detection import BOX_ALONE, CEILING, CHANCE, box_features, detection, fit_head
 
 
 def test_box_features_see_their_box_and_no_other_place() -> None:
@@ -90,6 +90,32 @@ def test_colours_in_boxes_are_found_and_places_say_nothing(run: Path, boxes: Pat
     assert found["notes"][-1] == "24 training and 12 test key frames, 72 boxes"
     assert [Path(one["path"]).name for one in found["left_out"]] == ["broken.mp4"]
     assert json.loads((run / "evals/boxes-detection-step000007.json").read_text()) == found
+
+
+def test_in_boxes_of_a_detector_what_it_misses_is_missed(
+    run: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four test videos with three key frames of two boxes each, one's boxes are not detected, and another's twice."""
+    module = importlib.import_module("reelvec.evals.dense.detection")
+    monkeypatch.setattr(module, "_LEAST_STEPS", 150)
+    monkeypatch.setattr(module, "_RESAMPLES", 40)
+    lines = []
+    for number in (8, 9, 10):
+        for second in (0.0, 0.25, 0.5):
+            for x in (4, 52) if number != 9 else (4, 6, 52, 54):
+                lines.append(f"{number},{second},{x + 1},13,{x + 40},52,,0.9\n")
+    (tmp_path / "found.csv").write_text("".join(lines) + "8,0.25,2,2,90,62,,0.5\n")
+    found = detection(run, boxes, detected=tmp_path / "found.csv", baselines=False)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert list(rows) == ["visual", CHANCE, CEILING]
+    assert rows[CEILING]["mAP"] == pytest.approx(18 / 24)
+    # every box named rightly, 9 of 12 hit; a box found twice costs most where it comes before all others
+    assert 9 / 12 * 9 / 12 - 0.02 < rows["visual"]["mAP"] <= 18 / 24
+    # by class, 9 of 12 true boxes are hit by the 24 detected ones
+    assert rows[CHANCE]["mAP"] == pytest.approx(9 / 24 * 9 / 12)
+    assert "test in the boxes of found.csv with a score of 0.8 at least" in found["protocol"]["metric"]
+    assert found["notes"][-2].startswith("75.0 % of the true test boxes overlap a detected one")
+    assert Path(found["file"]).name == "boxes-detection-detected-step000007.json"
 
 
 def test_encoders_of_motion_are_refused(run: Path, boxes: Path) -> None:

@@ -5,29 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from reelvec.backbones import build_encoder, save_encoder
-from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
-from reelvec.evals.dense.propagation import CEILING, FIRST_KEPT, PIXELS, mean_over_sequences, propagation
+from reelvec.core import ReelvecError
+from reelvec.evals.dense.davis import Davis, mean_over_sequences
+from reelvec.evals.dense.propagation import CEILING, PIXELS, propagation
 from reelvec.evals.intervals import over_draws
 
+FIRST_KEPT = Davis.kept
 ROWS = ["visual", "untrained visual", PIXELS, FIRST_KEPT, CEILING]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    for name, stream, channels in (("visual", Stream.RGB, 3), ("motion", Stream.FLOW_EDGES, 1)):
-        need = StreamNeed(stream=stream, frames=4, stride=2)
-        card = EncoderCard(
-            name=name, architecture="set when saved", channels=channels, needs=Needs(streams=(need,), clips=1), size=32,
-            mean=(0.4,) * channels, std=(0.25,) * channels, method="none", step=7,
-        )  # fmt: skip
-        with torch.random.fork_rng():
-            torch.manual_seed(5)
-            save_encoder(folder / "encoder", name, build_encoder("tiny" if channels == 3 else "tiny_motion", channels), card)
-    return folder
 
 
 def scene(number: int, speed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(run: Path, folder: Path) -> dict:
-    return propagation(run, folder, preset=("crw", "dino"), size=64, map_stride=4)
+def result(tiny_run: Path, folder: Path) -> dict:
+    return propagation(tiny_run, folder, preset=("crw", "dino"), size=64, map_stride=4)
 
 
 def rows_of(result: dict, preset: str) -> dict[str, dict]:
@@ -97,20 +82,22 @@ def test_the_protocol_says_everything(result: dict) -> None:
     assert "windows of 4 frames" in protocol["clips"]
     assert protocol["map"] == "16 x 24, 16 x 16 cells; strides taken out, 4 pixels to a cell"
     assert "seeds 0 to 2" in protocol["untrained"]
+    assert protocol["metric"].startswith("DAVIS 2017")
+    assert result["numbers"] == ["J&F"]
 
 
-def test_files(result: dict, run: Path, folder: Path) -> None:
-    file = run / "evals" / f"{folder.name}-propagation-step000007.json"
+def test_files(result: dict, tiny_run: Path, folder: Path) -> None:
+    file = tiny_run / "evals" / f"{folder.name}-propagation-step000007.json"
     assert json.loads(file.read_text()) == result
     assert cv2.imread(result["picture"]).shape[0] > 500
     assert Path(result["picture"]) == file.with_suffix(".png")
 
 
-def test_less_is_asked_and_nothing_else_changes(result: dict, run: Path, folder: Path, tmp_path: Path) -> None:
+def test_less_is_asked_and_nothing_else_changes(result: dict, tiny_run: Path, folder: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     alone = propagation(
-        run, folder, preset=("crw",), size=64, map_stride=4, baselines=False, sequences=["walks"], out=tmp_path / "alone.json",
-        on_progress=lambda done, total, text: seen.append((done, total)),
+        tiny_run, folder, preset=("crw",), size=64, map_stride=4, baselines=False, sequences=["walks"],
+        out=tmp_path / "alone.json", on_progress=lambda done, total, text: seen.append((done, total)),
     )  # fmt: skip
     assert seen == [(1, 1)]
     assert [row["name"] for row in alone["rows"]] == ["visual", FIRST_KEPT, CEILING]
@@ -119,41 +106,41 @@ def test_less_is_asked_and_nothing_else_changes(result: dict, run: Path, folder:
         assert row["sequences"]["walks"] == rows_of(result, "crw")[row["name"]]["sequences"]["walks"]
 
 
-def test_objects_that_come_later_are_named_and_left_out(run: Path, folder: Path, tmp_path: Path) -> None:
+def test_objects_that_come_later_are_named_and_left_out(tiny_run: Path, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "late")
     for number in range(7):
         path = tmp_path / "late/Annotations/64p/still" / f"{number:05d}.png"
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         mask[:8, :8] = 5 if number > 2 else 0
         cv2.imwrite(str(path), mask)
-    found = propagation(run, tmp_path / "late", size=32, baselines=False, sequences=["still"], out=tmp_path / "r.json")
+    found = propagation(tiny_run, tmp_path / "late", size=32, baselines=False, sequences=["still"], out=tmp_path / "r.json")
     assert found["notes"] == ["still: objects 5 are not in the first frame: not followed, not counted"]
     assert rows_of(found, "crw")[FIRST_KEPT]["J"]["mean"] == 1
 
 
-def test_frames_without_a_mask_do_not_count(run: Path, folder: Path, tmp_path: Path) -> None:
+def test_frames_without_a_mask_do_not_count(tiny_run: Path, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "few")
     annotations = tmp_path / "few/Annotations/64p/still"
     for number in (1, 2, 4, 5):
         (annotations / f"{number:05d}.png").unlink()
-    few = propagation(run, tmp_path / "few", size=32, baselines=False, sequences=["still"], out=tmp_path / "r.json")
+    few = propagation(tiny_run, tmp_path / "few", size=32, baselines=False, sequences=["still"], out=tmp_path / "r.json")
     assert rows_of(few, "crw")[FIRST_KEPT]["J&F"] == 1
     (annotations / "00003.png").unlink()
     with pytest.raises(ReelvecError, match="masks of frames in between"):
-        propagation(run, tmp_path / "few", size=32, sequences=["still"])
+        propagation(tiny_run, tmp_path / "few", size=32, sequences=["still"])
 
 
-def test_what_does_not_fit_is_said(run: Path, folder: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said(tiny_run: Path, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ReelvecError, match="encoder=visual"):
-        propagation(run, folder, encoder="motion")
+        propagation(tiny_run, folder, encoder="motion")
     with pytest.raises(ReelvecError, match="presets crw"):
-        propagation(run, folder, preset=("best",))
+        propagation(tiny_run, folder, preset=("best",))
     with pytest.raises(ReelvecError, match="no such folder"):
-        propagation(run, tmp_path / "nothing")
+        propagation(tiny_run, tmp_path / "nothing")
     shutil.copytree(folder, tmp_path / "empty")
     cv2.imwrite(str(tmp_path / "empty/Annotations/64p/walks/00000.png"), np.zeros((64, 96), np.uint8))
     with pytest.raises(ReelvecError, match="first mask without any object"):
-        propagation(run, tmp_path / "empty")
+        propagation(tiny_run, tmp_path / "empty")
 
 
 def test_the_interval_takes_sequences_as_drawn() -> None:
@@ -166,12 +153,12 @@ def test_the_interval_takes_sequences_as_drawn() -> None:
     assert mean_over_sequences(values, list("aaaa")) == (pytest.approx(0.4), None)
 
 
-def test_a_real_sequence(run: Path, shared_data: Path, tmp_path: Path) -> None:
+def test_a_real_sequence(tiny_run: Path, shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "davis2016_subset"
     if not folder.is_dir():
         pytest.skip("no davis2016_subset")
     found = propagation(
-        run, folder, sequences=["motocross-jump"], size=64, map_stride=8, baselines=False, out=tmp_path / "r.json"
+        tiny_run, folder, sequences=["motocross-jump"], size=64, map_stride=8, baselines=False, out=tmp_path / "r.json"
     )
     rows = rows_of(found, "crw")
     assert rows["visual"]["J&F"] < rows[CEILING]["J&F"]

@@ -4,10 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from reelvec.backbones import build_encoder
 from reelvec.core import ReelvecError
 from reelvec.evals.heads.attentive import Attentive, Rate
+from reelvec.evals.heads.augment import PAPERS
 from reelvec.evals.heads.look_store import LookStore
-from tests.evals.heads.clip_cases import Case, coloured
+from reelvec.evals.heads.looks import encode
+from reelvec.evals.table import with_settings
+from tests.evals.heads.clip_cases import Case, coloured, small_encoder
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +51,31 @@ def test_where_nothing_can_be_held_out_the_papers_rate_is_taken(case: Case) -> N
     groups = torch.zeros(18, dtype=torch.long)
     found = case.run(Attentive(epochs=2, least_steps=4, looks=1), groups=groups)
     assert found.details["attentive_lr"] == 1e-3
+
+
+def test_tokens_of_several_layers_are_looked_at_together(case: Case) -> None:
+    pytest.importorskip("transformers")
+    config = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "crop_size": 16, "patch_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = build_encoder("vjepa2", 3, config=config).eval()
+    clips = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    tokens = encode(encoder, clips, False, (0, -1))
+    assert tokens.shape == (2, 2 * 8, 32)
+    torch.testing.assert_close(tokens[:, 8:], encode(encoder, clips, False))
+    torch.testing.assert_close(tokens[:, :8], encode(encoder, clips, False, (0,)))
+    one = Attentive(layers=(0, -1), epochs=2, least_steps=20, looks=1, rates=(Rate(lr=3e-3, weight_decay=0.01),))
+    assert "and of the layers 0, -1 joined" in one.protocol
+    assert case.run(one, encoder).shares["attentive"] > 0.6
+    assert with_settings(Attentive, "attentive", 0, {"layers": -1}).layers == (-1,)  # as attentive.layers=-1 gives it
+    with pytest.raises(ReelvecError, match="leave layers out"):
+        case.run(one, small_encoder())
+
+
+def test_drawn_looks_are_augmented_where_that_is_asked_for(case: Case) -> None:
+    plain = Attentive(epochs=1, least_steps=4, looks=2, rates=(Rate(lr=3e-3, weight_decay=0.01),))
+    disturbed = plain.model_copy(update={"augment": PAPERS})
+    assert "RandAugment" in disturbed.protocol
+    assert "RandAugment" not in plain.protocol
+    one, other = (case.run(probe).columns["attentive"].sure for probe in (plain, disturbed))
+    assert not torch.equal(one, other)

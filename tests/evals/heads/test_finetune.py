@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from reelvec.core import Draws, ReelvecError
-from reelvec.evals.heads.finetune import CNN, Classifier, Finetune
+from reelvec.evals.heads.augment import PAPERS, Augment
+from reelvec.evals.heads.finetune import CNN, TRANSFORMER, Classifier, Finetune
+from reelvec.evals.table import with_settings
 from tests.evals.heads.clip_cases import Case, coloured, small_encoder, small_transformer
 
 FAST = CNN.model_copy(update={"epochs": 5, "least_steps": 20, "lr": 0.1})
@@ -30,6 +32,7 @@ def test_dropout_hangs_on_the_sample_alone() -> None:
 def test_a_transformer_learns_by_its_own_recipe(case: Case) -> None:
     one = Finetune()
     quick = one.transformer.model_copy(update={"least_steps": 40, "epochs": 1, "lr": 3e-3, "mixup": 0.0, "batch": 12})
+    quick = quick.model_copy(update={"augment": Augment()})  # colours are the classes
     found = [case.run(one.model_copy(update={"transformer": quick, "clips": 1}), small_transformer()) for _ in range(2)]
     assert found[0].details["finetune_is_transformer"] == 1.0
     assert found[0].shares["finetune"] >= 5 / 6
@@ -98,6 +101,8 @@ def test_all_of_the_setting_is_printed() -> None:
         "drop path 0.2",
         "label smoothing 0.1",
         "mixup 0.8",
+        "RandAugment on RGB",
+        "random erasing 0.25",
         "mirrored",
         "10 clips x 3 crops",
         "lr x 0.5, 1",
@@ -106,3 +111,28 @@ def test_all_of_the_setting_is_printed() -> None:
     ):
         assert word in words, word
     assert "AdamW" not in Finetune(recipe="cnn").protocol
+
+
+def test_single_settings_of_a_recipe_leave_the_others_as_they_are() -> None:
+    """As `finetune.cnn.epochs=150 finetune.transformer.augment.operations=0` gives them."""
+    given = {"cnn": {"epochs": 150}, "transformer": {"augment": {"operations": 0}, "crop": {"flip": 0.5}}}
+    found = with_settings(Finetune, "finetune", 3, given)
+    assert found.cnn == CNN.model_copy(update={"epochs": 150})
+    assert found.transformer.augment == Augment(erasing=0.25)
+    assert found.transformer.crop.area == TRANSFORMER.crop.area
+    assert found.transformer.lr == TRANSFORMER.lr
+    for wrong, said in (({"cnn": {"epoch": 1}}, "did you mean epochs"), ({"cnn": {"crop": {"area": [2, 1]}}}, "area")):
+        with pytest.raises(ReelvecError, match=said):
+            with_settings(Finetune, "finetune", 0, wrong)
+
+
+def test_clips_of_a_transformer_are_augmented_each_by_its_own_draw(case: Case) -> None:
+    """The papers' recipe trains; where nothing but the augmentation differs, the answers do."""
+    few = {"least_steps": 3, "epochs": 1, "batch": 6}
+    papers, plain = (
+        Finetune(transformer=TRANSFORMER.model_copy(update={**few, "augment": augment}), clips=1)
+        for augment in (PAPERS, Augment())
+    )
+    sure = [case.run(one, small_transformer()).columns["finetune"].sure for one in (papers, papers, plain)]
+    assert torch.equal(sure[0], sure[1])
+    assert not torch.equal(sure[0], sure[2])

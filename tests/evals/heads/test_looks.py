@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reelvec.core import Clips, Draws, Stream, StreamNeed
+from reelvec.evals.heads.augment import PAPERS
 from reelvec.evals.heads.looks import RandomCrop, drawn_requests, drawn_views, even_requests, read
 from tests.evals.heads.clip_cases import CARD, Case, coloured
 
@@ -52,3 +53,20 @@ def test_motion_in_a_drawn_view_is_in_its_own_pixels(case: Case) -> None:
     assert plain[:, :, 1].abs().max() == 0
     mirrored = drawn_views(moved, card, RandomCrop(area=(0.25, 0.25), aspect=(1.0, 1.0), flip=1.0), Draws(0, numbers))
     torch.testing.assert_close(mirrored[:, :, 0], -plain[:, :, 0])
+
+
+def test_augmented_views_hang_on_their_sample_alone_and_flow_is_not_recoloured(case: Case) -> None:
+    source = case.source()
+    ((numbers, batch), *_) = read(source, drawn_requests(source, case.rows, 2, 1, 0))
+    whole = drawn_views(batch, CARD, RandomCrop(), Draws(0, numbers), PAPERS)
+    part = drawn_views(batch.part(slice(3, 5)), CARD, RandomCrop(), Draws(0, numbers[3:5]), PAPERS)
+    torch.testing.assert_close(part, whole[3:5])
+    changed = (whole != drawn_views(batch, CARD, RandomCrop(), Draws(0, numbers))).flatten(2).any(2)
+    assert changed.float().mean() > 0.5
+    needs = CARD.needs.model_copy(update={"streams": (StreamNeed(stream=Stream.FLOW, frames=4, stride=1),)})
+    card = CARD.model_copy(update={"needs": needs, "channels": 2, "mean": (0.0, 0.0), "std": (1.0, 1.0)})
+    flow = Clips(torch.ones(len(batch), 1, 2, 4, 24, 32), batch.streams[Stream.RGB].size)
+    moved = batch.__class__({Stream.FLOW: flow}, batch.numbers, batch.rows, batch.start_seconds, batch.span_seconds)
+    quiet = PAPERS.model_copy(update={"erasing": 0.0})
+    draws = Draws(0, numbers)
+    assert torch.equal(drawn_views(moved, card, RandomCrop(), draws, quiet), drawn_views(moved, card, RandomCrop(), draws))

@@ -7,6 +7,9 @@ import numpy as np
 
 from reelvec.core.shapes import Bool, Float, Int
 
+LEAST_IOU = 0.5
+"""overlap from which on a box hits a true one"""
+
 
 @dataclass(frozen=True)
 class TrueBoxes:
@@ -44,7 +47,7 @@ def box_iou(boxes: Float[np.ndarray, "m 4"], others: Float[np.ndarray, "n 4"]) -
     return both / np.maximum(areas - both, 1e-30)
 
 
-def match_boxes(found: Sequence[ScoredBoxes], truth: Sequence[TrueBoxes], least_iou: float = 0.5) -> list[Matches]:
+def match_boxes(found: Sequence[ScoredBoxes], truth: Sequence[TrueBoxes], least_iou: float = LEAST_IOU) -> list[Matches]:
     """Match boxes to the truth, key frame by key frame and class by class; a list entry for each class.
 
     By falling score, a box takes the true box that it overlaps most. It is a hit if that overlap is `least_iou` at least and

@@ -23,8 +23,8 @@ from reelvec.evals.label_table import (
 )
 from reelvec.evals.split import hold_out
 
-_SIDES = ("x1", "y1", "x2", "y2")
-_NEEDED = ("seconds", *_SIDES, "label")
+SIDES = ("x1", "y1", "x2", "y2")
+_NEEDED = ("seconds", *SIDES, "label")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class KeyFrame:
     seconds: float
     truth: TrueBoxes
     is_test: bool
+    detected: Float[np.ndarray, "m 4"] | None = None
+    """boxes that a detector found, in the unit of the true ones; None: the true ones are given"""
+
+    @property
+    def looked_at(self) -> Float[np.ndarray, "m 4"]:
+        """The boxes in which it is to be said what is there."""
+        return self.truth.boxes if self.detected is None else self.detected
 
 
 @dataclass(frozen=True)
@@ -92,12 +99,12 @@ def read_boxes(source: str | os.PathLike[str], test_share: float, seed: int) -> 
 
 def _numbers(asked: str, row: Row) -> tuple[float, tuple[float, ...]]:
     try:
-        seconds, *box = (float(row[name]) for name in ("seconds", *_SIDES))
+        seconds, *box = (float(row[name]) for name in ("seconds", *SIDES))
     except ValueError as error:
         raise ReelvecError(asked, f"a row that is no box: {error}", "give numbers as seconds, x1, y1, x2, y2") from error
     if not all(math.isfinite(number) for number in (seconds, *box)) or box[0] >= box[2] or box[1] >= box[3] or seconds < 0:
         raise ReelvecError(
-            asked, f"a row that is no box: {', '.join(f'{name}={row[name]}' for name in ('seconds', *_SIDES))}",
+            asked, f"a row that is no box: {', '.join(f'{name}={row[name]}' for name in ('seconds', *SIDES))}",
             "give x1 < x2 and y1 < y2, from the upper left corner, and a time of 0 seconds or more",
         )  # fmt: skip
     return seconds, tuple(box)

@@ -29,10 +29,10 @@ from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks, with_heat
 from reelvec.evals.dense.localisation import AREA, energy, share_inside
 from reelvec.evals.evaluate import encoder_facts, find_videos
-from reelvec.evals.features import UNTRAINED, untrained_encoder
+from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.intervals import over_episodes
 from reelvec.evals.labels import read_labels
-from reelvec.evals.linear import Linear, Space, fit_logistic
+from reelvec.evals.linear import Linear
 from reelvec.evals.results import result_file
 from reelvec.views import centre_view, normalise
 
@@ -116,7 +116,10 @@ def class_maps(
     pieces = whole_videos(found, train)
     read = extract(readers, found, pieces, clips=1, device=on_device, workers=workers, on_progress=on_progress)
     y = torch.tensor([labels[row] for row in train])[torch.from_numpy(read.found)]
-    probes = {name: _probe(torch.from_numpy(v[read.found]), y, len(names), seed, on_device) for name, v in read.vectors.items()}
+    probes = {
+        name: Linear(seed=seed).fit(torch.from_numpy(x[read.found]), y, len(names)).to(on_device)
+        for name, x in read.vectors.items()
+    }
     measured = {name: _Measured([], [], [], 0) for name, _ in networks}
     areas: list[float] = []
     shown: list[Block] = []
@@ -128,7 +131,7 @@ def class_maps(
             areas += [float((mask != 0).mean()) for mask in masks]
             classes = torch.tensor([labels[row] for row in rows], device=on_device)
             cams = {
-                name: _measure(one, probes[name], normalise(frames, card.mean, card.std), classes, masks, measured[name])
+                name: _measure(one, probes[name].logits, normalise(frames, card.mean, card.std), classes, masks, measured[name])
                 for name, one in networks
             }
             for i in range(min(len(rows), _SHOWN_VIDEOS - len(shown))):
@@ -147,7 +150,7 @@ def class_maps(
             "share of what is above 0 inside the mask; clips without any are blank and left out",
             "energy": "squares of the map summed over channels, in the same way",
             "interval": "95 %, normal, over test videos",
-            **({"untrained": f"mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})"} if baselines else {}),
+            **({"untrained": untrained_in_words(seed)} if baselines else {}),
         },
         "notes": [f"left out: {path} ({reason})" for path, reason in sorted((left_out | read.left_out).items())],
         "rows": [
@@ -175,16 +178,6 @@ class _Measured:
     cam: list[float]
     energy: list[float]
     blank: int
-
-
-def _probe(x: Float[Tensor, "n d"], y: Int[Tensor, "n"], classes: int, seed: int, device: torch.device) -> Score:
-    """Fit the linear probe of `evaluate`; what comes back turns pooled features into logits."""
-    space = Space(x.double())
-    z = space(x.double())
-    weights = fit_logistic(z, y, classes, Linear(seed=seed).pick(z, y, classes)).to(device)
-    space.mean, space.scale = space.mean.to(device), space.scale.to(device)
-    space.basis = None if space.basis is None else space.basis.to(device)
-    return lambda pooled: space(pooled.double()) @ weights[:-1] + weights[-1]
 
 
 def _measure(

@@ -23,16 +23,17 @@ from reelvec.data.plans import Request
 from reelvec.data.streams import check_needs, span_seconds
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress
-from reelvec.evals.dense.box_metrics import Matches, ScoredBoxes, match_boxes, mean_average_precision
+from reelvec.evals.dense.box_metrics import LEAST_IOU, Matches, ScoredBoxes, box_iou, match_boxes, mean_average_precision
 from reelvec.evals.dense.box_table import KeyFrame, KeyFrames, in_shares, read_boxes
+from reelvec.evals.dense.detected_boxes import with_detected
 from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.evaluate import TEST_SHARE, encoder_facts
-from reelvec.evals.features import UNTRAINED, untrained_encoder
+from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.linear import standard
 from reelvec.evals.results import result_file
 from reelvec.views import normalise
 
-BOX_ALONE, CHANCE = "place and size", "chance"
+BOX_ALONE, CHANCE, CEILING = "place and size", "chance", "ceiling"
 
 _CELLS = 7
 """side of the grid that a box is cut into"""
@@ -44,9 +45,11 @@ _HEAD = (
     f"box, standardised by the training boxes, dropout {_DROPOUT}, linear, sigmoid; binary cross-entropy, AdamW {_RATE:g}, "
     f"cosine to 0, {_EPOCHS} epochs or {_LEAST_STEPS} steps if that is more, batch {_BATCH}"
 )
-_METRIC = (
-    "frame mAP at IoU 0.5: Pascal's area under the curve of each class, mean over the classes that are in the test; boxes are "
-    "given, in training and test, so it says what is in a box and not where boxes are"
+_METRIC = "frame mAP at IoU 0.5: Pascal's area under the curve of each class, mean over the classes that are in the test; "
+_GIVEN = "boxes are given, in training and test, so it says what is in a box and not where boxes are"
+_DETECTED = (
+    "training by true boxes, test in the boxes of {file} with a score of {threshold:g} at least; the score of a class is the "
+    "sigmoid alone, not multiplied by the detector's"
 )
 
 
@@ -65,6 +68,8 @@ def detection(
     run: str | os.PathLike[str],
     boxes: str | os.PathLike[str],
     *,
+    detected: str | os.PathLike[str] | None = None,
+    threshold: float = 0.8,
     encoder: str = "visual",
     device: str | None = None,
     workers: int = 0,
@@ -73,20 +78,24 @@ def detection(
     out: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Train AVA's head on a frozen encoder and name what is in the given boxes of the test videos' key frames.
+    """Train AVA's head on a frozen encoder and name what is in the boxes of the test videos' key frames.
 
     `boxes` is a table as `read_boxes` reads it. The whole frame is shown, its short side at the card's size, in a clip with the
-    key frame in its middle (as near as the video's ends allow).
+    key frame in its middle (as near as the video's ends allow). With `detected`, a file as `with_detected` reads it, the test
+    is in the boxes that a detector found with a score of `threshold` at least, as AVA is judged; else in the true ones.
 
-    Returns what is written to `out` (None: evals/<boxes>-detection-step<step>.json in the run folder): {"run", "boxes",
-    "encoder", "protocol", "notes", "left_out", "classes", "rows", "file"}. A row is {"name", "mAP", "low", "high"}, of the
-    encoder, the same network untrained (mean of three), what place and size of the boxes alone tell, and chance (the share of
-    boxes that are of a class, averaged); the encoder's row has paired differences "over": {row: {"mean", "low", "high"}}.
+    Returns what is written to `out` (None: evals/<boxes>-detection-step<step>.json in the run folder, -detection-detected where
+    `detected` is given): {"run", "boxes", "detected", "encoder", "protocol", "notes", "left_out", "classes", "rows", "file"}. A
+    row is {"name", "mAP", "low", "high"}, of the encoder, the same network untrained (mean of three), what place and size of
+    the boxes alone tell, chance (boxes in no order; of true boxes, the share that is of a class, averaged), and of detected
+    boxes the ceiling: all named rightly. The encoder's row has paired differences "over": {row: {"mean", "low", "high"}}.
     Raises ReelvecError for tables, videos and encoders that do not fit.
     """
     network, card = load_encoder(run, encoder)
     refuse_motion(card, "name what is in boxes")
     given = read_boxes(boxes, TEST_SHARE, seed)
+    if detected is not None:
+        given = with_detected(given, detected, threshold)
     on_device = choose_device(device)
     found = index(sorted({frame.path for frame in given.frames}), workers=workers or None)
     check_needs(found, card.needs)
@@ -95,37 +104,45 @@ def detection(
         networks += [(f"untrained {encoder} {draw}", untrained_encoder(card, seed + draw)) for draw in range(UNTRAINED)]
     read = _read(networks, card, found, given, on_device, workers, on_progress)
     kept = [frame for frame, ok in zip(given.frames, read.found, strict=True) if ok]
-    sides = np.array([frame.is_test for frame in kept for _ in frame.truth.boxes])
+    sides = np.array([frame.is_test for frame in kept for _ in frame.looked_at])
     if not sides.any() or sides.all():
         raise ReelvecError(f"name what is in the boxes of {boxes}", "a side of which no video can be read", "run reelvec index")
-    is_test, y = torch.from_numpy(sides), torch.from_numpy(np.concatenate([frame.truth.classes for frame in kept]))
+    is_test = torch.from_numpy(sides)
+    y = torch.from_numpy(np.concatenate([frame.truth.classes for frame in kept if not frame.is_test]))
     judged = [frame for frame in kept if frame.is_test]
     features = {**read.vectors, **({BOX_ALONE: read.places} if baselines else {})}
     scored = {name: _scored(x, y, is_test, judged, seed) for name, x in features.items()}
     each = {encoder: [scored[encoder]]}
     if baselines:
         each |= {f"untrained {encoder}": [scored[name] for name, _ in networks[1:]], BOX_ALONE: [scored[BOX_ALONE]]}
-    chance = fmean(share for share in y[is_test].double().mean(0).tolist() if share > 0)
-    untrained = f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})"
-    file = Path(out) if out is not None else result_file(Path(run), Path(boxes), card.step, "-detection")
+    kind = "-detection" if detected is None else "-detection-detected"
+    file = Path(out) if out is not None else result_file(Path(run), Path(boxes), card.step, kind)
+    asked_in = _GIVEN if detected is None else _DETECTED.format(file=Path(detected).name, threshold=threshold)
     result: dict[str, Any] = {
         "run": str(run),
         "boxes": str(boxes),
+        "detected": None if detected is None else str(detected),
         "encoder": {"name": encoder, **encoder_facts(card)},
         "protocol": {
             "head": f"{_HEAD}, seed {seed}",
-            "metric": _METRIC,
+            "metric": _METRIC + asked_in,
             "interval": f"95 %, normal, its width by bootstrap over test videos ({_RESAMPLES} resamples, the same for all "
             "rows); differences are paired",
-            **({"untrained": untrained, BOX_ALONE: "the same head on x, y, width and height of each box"} if baselines else {}),
-            CHANCE: "share of the test boxes that are of a class, mean over the classes that are there",
+            **(
+                {"untrained": untrained_in_words(seed), BOX_ALONE: "the same head on x, y, width and height of each box"}
+                if baselines
+                else {}
+            ),
+            CHANCE: "boxes in no order: their share that hit a class, times the share of it that they find; mean over classes",
+            **({} if detected is None else {CEILING: "what is true of a box, said of the detected box that is nearest to it"}),
         },
         "notes": [*given.notes, f"{len(kept) - len(judged)} training and {len(judged)} test key frames, {len(sides)} boxes"],
         "left_out": read.left_out,
         "classes": given.classes,
         "rows": [
             *_rows(encoder, each, judged, seed),
-            {"name": CHANCE, "mAP": chance, "low": None, "high": None},
+            {"name": CHANCE, "mAP": _chance(judged), "low": None, "high": None},
+            *([] if detected is None else [{"name": CEILING, "mAP": _ceiling(judged), "low": None, "high": None}]),
         ],
         "file": str(file),
     }
@@ -167,16 +184,18 @@ def _read(
 ) -> _Read:
     row_of = {os.path.realpath(found.row(i).path): i for i in range(len(found))}
     requests = tuple(_request(found, card, row_of[frame.path], frame) for frame in given.frames)
-    readable = [n for n, request in enumerate(requests) if found.row(request.row).status == "ok"]
+    usable = [found.row(request.row).status == "ok" for request in requests]
+    readable = [number for number, ok in enumerate(usable) if ok and len(given.frames[number].looked_at)]
     for _, network in networks:
         network.to(device).eval().requires_grad_(False)
     vectors: dict[str, list[Tensor]] = {name: [] for name, _ in networks}
-    places, is_found = [], [False] * len(requests)
+    # a key frame in which nothing was detected need not be read
+    places, is_found = [], [ok and not len(frame.looked_at) for ok, frame in zip(usable, given.frames, strict=True)]
     with ClipLoader(found, card.needs, _KeyFramePlan(requests), 1, workers=workers) as loader, torch.inference_mode():
         for done, batch in enumerate(loader.batches([[number] for number in readable]), 1):
             number = int(batch.numbers[0])
             video, frame = found.row(requests[number].row), given.frames[number]
-            shares = in_shares(frame.truth.boxes, given.pixels, video.width, video.height)
+            shares = in_shares(frame.looked_at, given.pixels, video.width, video.height)
             clip = _whole_frames(batch.to(device).clip(card.needs.streams[0].stream, 0), card)
             for name, network in networks:
                 vectors[name].append(box_features(network(clip), [torch.from_numpy(shares).float()]).cpu())
@@ -256,17 +275,40 @@ def _order(many: int, steps: int) -> Iterator[Tensor]:
 
 
 def _scored(
-    x: Float[Tensor, "n d"], y: Bool[Tensor, "n classes"], is_test: Bool[Tensor, "n"], judged: list[KeyFrame], seed: int
+    x: Float[Tensor, "n d"], y: Bool[Tensor, "train classes"], is_test: Bool[Tensor, "n"], judged: list[KeyFrame], seed: int
 ) -> list[Matches]:
     """Fit the head to the training boxes, score the test boxes, and match them."""
     mean, scale = standard(x[~is_test])
     space = (x - mean) * scale
     with torch.no_grad():
-        scores = fit_head(space[~is_test], y[~is_test], seed)(space[is_test]).sigmoid().double().numpy()
-    ends = np.cumsum([len(frame.truth.boxes) for frame in judged])[:-1]
-    truth = [frame.truth for frame in judged]
-    scored = [ScoredBoxes(one.boxes, part) for one, part in zip(truth, np.split(scores, ends), strict=True)]
-    return match_boxes(scored, truth)
+        scores = fit_head(space[~is_test], y, seed)(space[is_test]).sigmoid().double().numpy()
+    ends = np.cumsum([len(frame.looked_at) for frame in judged])[:-1]
+    return _matched(judged, np.split(scores, ends))
+
+
+def _matched(judged: list[KeyFrame], scores: Sequence[Float[np.ndarray, "_ classes"]]) -> list[Matches]:
+    scored = [ScoredBoxes(frame.looked_at, part) for frame, part in zip(judged, scores, strict=True)]
+    return match_boxes(scored, [frame.truth for frame in judged])
+
+
+def _chance(judged: list[KeyFrame]) -> float:
+    """Return the mAP of boxes in no order: precision is the same wherever the list ends, and the last recall is reached."""
+    alike = [np.zeros((len(frame.looked_at), frame.truth.classes.shape[1])) for frame in judged]
+    matches = [one for one in _matched(judged, alike) if one.to_find.any()]
+    return fmean(float(one.hit.sum()) ** 2 / (len(one.hit) * int(one.to_find.sum())) for one in matches)
+
+
+def _ceiling(judged: list[KeyFrame]) -> float:
+    """Return the mAP of what is true of every box, said of the detected box that is nearest to it, and of no other."""
+    scores = []
+    for frame in judged:
+        said = np.zeros((len(frame.looked_at), frame.truth.classes.shape[1]))
+        overlaps = box_iou(frame.looked_at, frame.truth.boxes)
+        for overlap, classes in zip(overlaps.T, frame.truth.classes, strict=True):
+            if overlap.max(initial=0.0) >= LEAST_IOU:
+                said[overlap.argmax()] += classes
+        scores.append(said)
+    return mean_average_precision(_matched(judged, scores))
 
 
 def _rows(encoder: str, each: dict[str, list[list[Matches]]], judged: list[KeyFrame], seed: int) -> list[dict[str, Any]]:

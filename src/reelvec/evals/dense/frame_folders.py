@@ -6,9 +6,10 @@ FOLDER/Annotations/480p/dog/00000.png   FOLDER/Annotations/dog/00000.png   FOLDE
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import cv2
@@ -21,6 +22,9 @@ _FRAMES, _MASKS = "JPEGImages", "Annotations"
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 _VOID = 255
 """in a mask of several objects: not judged by a person. The official evaluation counts it as background, and so do we"""
+_NAMED_AT_MOST = 12
+"""sequences that an error names"""
+_Place = TypeVar("_Place")
 _LAYOUT = f"{_FRAMES}/[RESOLUTION/]SEQUENCE/00000.jpg beside {_MASKS}/[RESOLUTION/]SEQUENCE/00000.png"
 
 
@@ -48,6 +52,16 @@ class FrameSequence:
         Pictures of 0 and 255 hold one object, 1. Others hold the objects' numbers, plainly or as a palette's indices.
         ReelvecError for other pictures, and for a mask that has not the frames' `size`, height and width.
         """
+        values = self.mask_values(number, size)
+        if values is None:
+            return None
+        seen = np.unique(values)
+        if seen[-1] == _VOID and len(seen) <= 2 and seen[0] in (0, _VOID):
+            return (values == _VOID).astype(np.uint8)
+        return np.where(values == _VOID, 0, values).astype(np.uint8)
+
+    def mask_values(self, number: int, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"] | None:
+        """Read the numbers in the mask of a frame as they stand there; else as `mask`."""
         path = self.masks[number]
         if path is None:
             return None
@@ -58,10 +72,7 @@ class FrameSequence:
                 f"{values.shape[1]} x {values.shape[0]} pixels, and frames of {size[1]} x {size[0]}",
                 "give frames and masks of one size",
             )
-        seen = np.unique(values)
-        if seen[-1] == _VOID and len(seen) <= 2 and seen[0] in (0, _VOID):
-            return (values == _VOID).astype(np.uint8)
-        return np.where(values == _VOID, 0, values).astype(np.uint8)
+        return values
 
 
 def read_frame_folder(folder: str | os.PathLike[str], sequences: Sequence[str] | None = None) -> list[FrameSequence]:
@@ -77,17 +88,18 @@ def read_frame_folder(folder: str | os.PathLike[str], sequences: Sequence[str] |
     if not root.is_dir():
         raise ReelvecError(asked, "no such folder", f"give a folder with {_LAYOUT}")
     plain = not (root / _FRAMES).is_dir() and not (root / _MASKS).is_dir()
-    frames = _pictures(root if plain else root / _FRAMES, (".jpg", ".jpeg") if plain else _FRAME_SUFFIXES)
-    masks = _pictures(root if plain else root / _MASKS, (".png",))
+    frames = pictures_by_folder(root if plain else root / _FRAMES, (".jpg", ".jpeg") if plain else _FRAME_SUFFIXES)
+    masks = pictures_by_folder(root if plain else root / _MASKS, (".png",))
     if not frames or not masks:
         there = f"{sum(map(len, frames.values()))} frames and {sum(map(len, masks.values()))} masks"
         raise ReelvecError(asked, there, f"lay them out as {_LAYOUT}")
     names = _names(list(frames), root.absolute().name)
     chosen = _chosen(asked, root, names, sequences)
-    return [_sequence(asked, names[place], frames[place], masks.get(place, {})) for place in chosen]
+    return [frames_with_masks(asked, names[place], frames[place], masks.get(place, {})) for place in chosen]
 
 
-def _sequence(asked: str, name: str, frames: dict[str, Path], masks: dict[str, Path]) -> FrameSequence:
+def frames_with_masks(asked: str, name: str, frames: Mapping[str, Path], masks: Mapping[str, Path]) -> FrameSequence:
+    """Put frames and masks together by their names without suffix; ReelvecError if the first mask or any frame is missing."""
     if strange := sorted(set(masks) - set(frames)):
         raise ReelvecError(asked, f"{name}: a mask {strange[0]} without a frame of that name", "give both the same names")
     order = sorted(frames)
@@ -98,7 +110,7 @@ def _sequence(asked: str, name: str, frames: dict[str, Path], masks: dict[str, P
     return FrameSequence(name, tuple(frames[stem] for stem in order), tuple(masks.get(stem) for stem in order))
 
 
-def _pictures(root: Path, suffixes: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
+def pictures_by_folder(root: Path, suffixes: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
     """Return the pictures by the folder they stand in, relative to `root`, and by their name without suffix."""
     found: dict[Path, dict[str, Path]] = defaultdict(dict)
     for path in sorted(root.rglob("*")):
@@ -126,15 +138,30 @@ def _chosen(asked: str, root: Path, names: dict[Path, str], sequences: Sequence[
                 asked, f"the same sequence more than once: {', '.join(twins[:4])}", f"choose: sequences={twins[0]},..."
             )
         return list(names)
-    wanted = [name for one in sequences for name in (_listed(asked, root, one) if one.endswith(".txt") else [one])]
+    return sorted(set(named(asked, root, by_name, list(names.values()), sequences)), key=lambda place: names[place])
+
+
+def named(
+    asked: str, root: Path, by_name: Mapping[str, _Place], all_names: Sequence[str], sequences: Sequence[str]
+) -> list[_Place]:
+    """Return what `sequences` names, by name or in lists (.txt, within `root` or not); else ReelvecError with `all_names`."""
+    wanted = [name for one in sequences for name in (listed(asked, root, one) if one.endswith(".txt") else [one])]
+    there = f"the sequences {in_short(all_names)}"
     if unknown := [name for name in wanted if name not in by_name]:
-        raise ReelvecError(asked, f"the sequences {', '.join(names.values())}", f"name some of these; not {', '.join(unknown)}")
+        raise ReelvecError(asked, there, f"name some of these; not {in_short(unknown)}")
     if not wanted:
-        raise ReelvecError(f"{asked} with no sequences", f"the sequences {', '.join(names.values())}", "name some of these")
-    return sorted({by_name[name] for name in wanted}, key=lambda place: names[place])
+        raise ReelvecError(f"{asked} with no sequences", there, "name some of these")
+    return [by_name[name] for name in wanted]
 
 
-def _listed(asked: str, root: Path, file: str) -> list[str]:
+def in_short(names: Sequence[str]) -> str:
+    """Name a dozen at most."""
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def listed(asked: str, root: Path, file: str) -> list[str]:
+    """Return the first words of a file's lines; ReelvecError if there is no such file, within `root` or not."""
     path = root / file if (root / file).is_file() else Path(file)
     if not path.is_file():
         raise ReelvecError(asked, f"no list of sequences {file}", "give the path of a text file with a name on each line")

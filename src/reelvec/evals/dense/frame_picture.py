@@ -37,6 +37,23 @@ def with_masks(frame: UInt8[np.ndarray, "h w 3"], numbers: Int[np.ndarray, "h w"
     return drawn
 
 
+def with_joints(
+    frame: UInt8[np.ndarray, "h w 3"], places: Float[np.ndarray, "joints 2"], bones: Sequence[tuple[int, int]]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw joints at x and y, as dots in their colours, and bones between two of them; nothing of a joint that is NaN."""
+    drawn = np.ascontiguousarray(frame)
+    thick = max(1, round(min(frame.shape[:2]) / 120))
+    ends = [None if np.isnan(place).any() else (round(float(place[0])), round(float(place[1]))) for place in places]
+    for first, second in bones:
+        start, end = ends[first], ends[second]
+        if start and end:
+            cv2.line(drawn, start, end, (245, 245, 245), thick, cv2.LINE_AA)
+    for number, place in enumerate(ends):
+        if place:
+            cv2.circle(drawn, place, 2 * thick, _COLOURS[number % len(_COLOURS)].tolist(), -1, cv2.LINE_AA)
+    return drawn
+
+
 def with_heat(
     frame: UInt8[np.ndarray, "h w 3"], heat: Float[np.ndarray, "h2 w2"], seen: Bool[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:

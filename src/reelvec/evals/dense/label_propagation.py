@@ -49,8 +49,8 @@ class Preset(Config):
     stretched: bool = False
     """whether each object's map is stretched to 0..1 before the likeliest is named"""
 
-    def in_words(self, size: int | tuple[int, int] | None = None) -> str:
-        """Return the complete setting; `size` as in `input_size`."""
+    def in_words(self, size: int | tuple[int, int] | None = None, layers: str | None = None) -> str:
+        """Return the complete setting; `size` as in `input_size`, `layers` where labels are made otherwise than of masks."""
         short = size or self.short_side
         if isinstance(size, tuple) or self.frames == "11:6":
             height, width = self.input_size(1, 1, size)
@@ -61,12 +61,14 @@ class Preset(Config):
         reach = f"less than {self.radius:g} cells" if self.window == "circle" else f"up to {self.radius:g} rows and columns"
         window = "in recent frames, from anywhere in the first" if self.first_everywhere else "in all frames, the first too"
         back = "bilinear, corners aligned" if self.masks == "bilinear, corners aligned" else "bilinear"
+        of_masks = (
+            f"masks to maps: {self.masks}; back: {back}{', each object stretched to 0..1' if self.stretched else ''}; objects "
+            f"named at the {self.answer}'s size"
+        )
         return (
             f"{self.source}; {frames}; features of length one; labels from the first and the {self.previous} previous frames"
             f"{' (filled up with the first)' if self.filled else ''}, {reach} away {window}; the {self.top} most like places "
-            f"of all, softmax of cosine / {self.temperature:g} over them; masks to maps: {self.masks}; back: {back}"
-            f"{', each object stretched to 0..1' if self.stretched else ''}; objects named at the {self.answer}'s size; soft "
-            "labels are carried on"
+            f"of all, softmax of cosine / {self.temperature:g} over them; {layers or of_masks}; soft labels are carried on"
         )
 
     def input_size(self, height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
@@ -192,7 +194,8 @@ def to_map(
     preset: Preset,
 ) -> Float[Tensor, "k h w"]:
     """Turn a mask into soft labels at the map's size: background first, then a layer for each of the objects."""
-    layers = torch.stack([numbers == number for number in objects]).float()[None]
+    which = torch.tensor(objects, dtype=numbers.dtype, device=numbers.device)
+    layers = (numbers == which[:, None, None]).float()[None]
     layers = torch.cat([1 - layers.sum(1, keepdim=True), layers], 1)
     if preset.masks == "nearest":
         return F.interpolate(layers, map_size, mode="nearest-exact")[0]

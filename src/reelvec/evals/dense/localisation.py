@@ -21,7 +21,7 @@ from reelvec.evals.dense.frame_maps import Clips, FrameMaps, refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks, with_heat
 from reelvec.evals.dense.map_stride import with_map_stride
 from reelvec.evals.evaluate import encoder_facts
-from reelvec.evals.features import UNTRAINED, untrained_encoder
+from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.intervals import over_draws
 from reelvec.evals.results import result_file
 
@@ -134,7 +134,6 @@ def localisation(
         if len(shown) < _SHOWN_SEQUENCES:
             shown.append(_block(sequence, frame_size, heats, fmean(fixed[AREA])))
     file = Path(out) if out is not None else result_file(Path(run), Path(folder), card.step, "-localisation")
-    untrained = f"same architecture, fresh weights: mean of {UNTRAINED} networks (seeds {seed} to {seed + UNTRAINED - 1})"
     stride = "the network's own stride" if map_stride is None else f"strides taken out, {map_stride} pixels to a cell"
     result: dict[str, Any] = {
         "run": str(run),
@@ -146,7 +145,7 @@ def localisation(
             "clips": made[0][1][0].in_words,
             "map": f"{', '.join(maps_seen)} cells; {stride}",
             "interval": "95 %, Student's, over sequences; differences are paired by sequence; none with a single sequence",
-            **({"untrained": untrained} if baselines else {}),
+            **({"untrained": untrained_in_words(seed)} if baselines else {}),
             CENTRE: f"a Gaussian around the picture's middle, {_CENTRE_WIDTH:g} of its sides wide",
             AREA: "the share of energy that has no preference",
         },

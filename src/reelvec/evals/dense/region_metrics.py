@@ -79,10 +79,17 @@ def confusion(named: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"], clas
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
+def iou_by_class(counts: Int[np.ndarray, "classes classes"]) -> Float[np.ndarray, "classes"]:
+    """Return intersection over union of each class; NaN of one that is neither there nor named."""
+    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
+    return np.where(union > 0, counts.diagonal() / np.maximum(union, 1), np.nan)
+
+
 def mean_iou(counts: Int[np.ndarray, "classes classes"]) -> float:
-    """Return intersection over union, averaged over the classes that are there or are named.
+    """Return intersection over union, averaged over the classes that are there or are named; NaN where there are none.
 
     VIP adds up the counts of all frames of all videos, the first frames too (eval_protocols, section f).
     """
-    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
-    return float((counts.diagonal()[union > 0] / union[union > 0]).mean())
+    each = iou_by_class(counts)
+    known = ~np.isnan(each)
+    return float(each[known].mean()) if known.any() else math.nan

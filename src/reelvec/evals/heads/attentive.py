@@ -3,11 +3,12 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from reelvec.core import Config, Encoder, EncoderCard, ReelvecError, sample_generator
@@ -15,6 +16,7 @@ from reelvec.core.shapes import Bool, Float, Int
 from reelvec.data.index import Index
 from reelvec.engine.extract import OnProgress
 from reelvec.evals.baselines import majority_accuracy
+from reelvec.evals.heads.augment import Augment
 from reelvec.evals.heads.look_store import LookStore, fill, shuffled, tokens_of_clip
 from reelvec.evals.heads.looks import (
     Crops,
@@ -80,6 +82,9 @@ class Attentive(Config):
     batch: int = Field(default=16, ge=1)
     clip_grad: float = 1.0
     """largest norm of a head's gradient"""
+    layers: tuple[int, ...] = ()
+    """blocks of a transformer whose tokens are looked at together, 0 the first, -1 the last; none: the map at the end. V-JEPA 2
+    takes 17, 19, 21, 23 of 24 for Diving48 and Jester"""
     segments: int | None = Field(default=None, ge=1)
     """clips of a video, spread evenly, whose tokens are looked at together; None: as many as lie end to end in the median
     training video, 1 to 8. V-JEPA: 8 on Kinetics, 2 on Something-Something"""
@@ -87,6 +92,8 @@ class Attentive(Config):
     """looks at each training video that are kept: what is tested, and others drawn; an epoch takes one after the other"""
     crop: RandomCrop = RandomCrop()
     """of looks that are drawn"""
+    augment: Augment = Augment()
+    """what else is done to these"""
     crops: Crops = 3
     """of a test video, whose shares of the classes are averaged"""
     memory_gb: float = 4.0
@@ -95,12 +102,19 @@ class Attentive(Config):
     """the most that this file may take"""
     seed: int = 0
 
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _one_alone(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, int) else given
+
     @property
     def protocol(self) -> str:
         """The setting in words, printed beside the numbers."""
         clips = "as many clips as lie end to end in the median training video" if self.segments is None else "clips"
         many = f"1 to {_MOST_SEGMENTS}" if self.segments is None else f"{self.segments}"
         heads = "one head for 64 features" if self.heads is None else f"{self.heads} heads"
+        deep = f" and of the layers {', '.join(map(str, self.layers))}" if self.layers else ""
+        shown = ", ".join([self.crop.in_words, *filter(None, [self.augment.in_words])])
         tried = ", ".join(f"{rate.lr:g}/{rate.weight_decay:g}" for rate in self.rates)
         selection = (
             f"hold-out, the lr/weight decay of {tried} with the lowest cross-entropy on {self.held_out:.0%} of each class of "
@@ -108,10 +122,10 @@ class Attentive(Config):
         )
         return (
             f"attentive probe on frozen tokens, evaluation mode: {self.depth - 1} blocks of self-attention, cross-attention of "
-            f"one learned query ({heads}, no output projection), MLP x4, linear; tokens of {clips} ({many}) joined; AdamW, "
-            f"cosine to 0, no warm-up, gradients clipped at {self.clip_grad:g}, {self.epochs} epochs or {self.least_steps} "
-            f"steps if that is more, batch {self.batch}, {self.looks} looks at each training video (one as in the test, the "
-            f"others with {self.crop.in_words}, clips drawn); selection: "
+            f"one learned query ({heads}, no output projection), MLP x4, linear; tokens of {clips} ({many}){deep} joined; "
+            f"AdamW, cosine to 0, no warm-up, gradients clipped at {self.clip_grad:g}, {self.epochs} epochs or "
+            f"{self.least_steps} steps if that is more, batch {self.batch}, {self.looks} looks at each training video (one as "
+            f"in the test, the others with {shown}, clips drawn); selection: "
             f"{selection if len(self.rates) > 1 else f'none, {tried}'}; test: {self.crops} crops along the long side (one of "
             "square pictures), softmax averaged; test labels are read once"
         )
@@ -147,15 +161,18 @@ class Attentive(Config):
         steps = self.steps(len(y)) + (self.steps(int((~held).sum())) if held.any() else 0)
         source = Source(index, card, device, workers, Tally(self.looks * len(y) + steps + len(test_rows), on_progress))
         segments = self.segments or clips_of_median(source, train_rows, _MOST_SEGMENTS)
-        tokens, dim = tokens_of_clip(encoder, source)
+        tokens, dim = tokens_of_clip(encoder, source, self.layers)
         with LookStore(len(y), self.looks, segments * tokens, dim, self.memory_gb, self.disk_gb) as store:
-            found = fill(store, encoder, source, train_rows, clips=segments, shown=self.crop, pooled=False, seed=self.seed)
+            found = fill(
+                store, encoder, source, train_rows, clips=segments, shown=self.crop, pooled=False, seed=self.seed,
+                augment=self.augment, layers=self.layers,
+            )  # fmt: skip
             rate = self.pick(store, source, y, found & ~held, found & held)
             (head,) = self.train(store, source, y, found, int(y.max()) + 1, [rate])
 
         def judge(views: Float[Tensor, "b n k c t s s"]) -> Float[Tensor, "b 1 classes"]:
             by_crop = views.transpose(1, 2)
-            of_clips = encode(encoder, by_crop.flatten(0, 2), pooled=False).unflatten(0, by_crop.shape[:3])
+            of_clips = encode(encoder, by_crop.flatten(0, 2), False, self.layers).unflatten(0, by_crop.shape[:3])
             scores = head(of_clips.flatten(0, 1).flatten(1, 2)).unflatten(0, by_crop.shape[:2])
             return scores.softmax(2).mean(1, keepdim=True)
 

@@ -7,18 +7,20 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reelvec.core import Config, Draws, Encoder, EncoderCard, ReelvecError, Times, sample_generator
 from reelvec.core.shapes import Bool, Float, Int
 from reelvec.data.index import Index
 from reelvec.data.loader import ClipLoader, TrainingPlan
+from reelvec.engine.config import merge_mappings
 from reelvec.engine.extract import MOST_CLIPS, OnProgress
 from reelvec.evals.baselines import majority_accuracy
+from reelvec.evals.heads.augment import PAPERS, Augment
 from reelvec.evals.heads.layer_depth import has_layer_norm, rate_groups, set_drop_path
 from reelvec.evals.heads.looks import (
     CLIPS_AT_ONCE,
@@ -76,6 +78,8 @@ class Recipe(Config):
     clip_grad: float | None = None
     """largest norm of the gradient"""
     crop: RandomCrop = RandomCrop()
+    augment: Augment = Augment()
+    """what else is done to the clips"""
 
     @property
     def in_words(self) -> str:
@@ -85,10 +89,11 @@ class Recipe(Config):
                   "mixup": self.mixup, "cutmix": self.cutmix, "gradient clipped at": self.clip_grad}  # fmt: skip
         used = [f"{name} {value:g}" for name, value in extras.items() if value and not (name == "layer decay" and value == 1)]
         norm = "layer norm, " if self.norm else ""
+        shown = [self.crop.in_words, *filter(None, [self.augment.in_words])]
         return (
             f"{optimiser}, lr {self.lr:g} at batch {self.batch}, cosine, {self.warm_up:.0%} warm-up, weight decay "
             f"{self.weight_decay:g}, {self.epochs} epochs or {self.least_steps} steps if that is more, mean of the map, {norm}"
-            f"dropout {self.dropout:g}, linear{''.join(', ' + word for word in used)}; {self.crop.in_words}"
+            f"dropout {self.dropout:g}, linear{''.join(', ' + word for word in used)}; {', '.join(shown)}"
         )
 
 
@@ -96,7 +101,7 @@ CNN = Recipe(optimiser="sgd", lr=0.02, weight_decay=1e-4)
 """for networks with batch norm; SlowFast's linear rate for fine-tuning is 0.005 to 0.01 at 64 clips"""
 TRANSFORMER = Recipe(
     optimiser="adamw", lr=5e-4, layer_decay=0.7, weight_decay=0.05, norm=True, drop_path=0.2, smoothing=0.1, mixup=0.8,
-    cutmix=1.0, crop=RandomCrop(area=(0.3, 1.0)),
+    cutmix=1.0, crop=RandomCrop(area=(0.3, 1.0)), augment=PAPERS,
 )  # fmt: skip
 """VideoMAE's (section a1)"""
 
@@ -154,6 +159,19 @@ class Finetune(Config):
     """share of each class of the training videos, where anything is picked or chosen by them"""
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_the_defaults(cls, given: Any) -> Any:
+        """Lay single settings of a recipe over those that it has."""
+        if not isinstance(given, dict):
+            return given
+        recipes = {"cnn": CNN, "transformer": TRANSFORMER}
+        return given | {
+            name: merge_mappings(recipe.model_dump(), given[name])
+            for name, recipe in recipes.items()
+            if isinstance(given.get(name), dict)
+        }
 
     @property
     def protocol(self) -> str:
@@ -287,7 +305,7 @@ class Finetune(Config):
             for step, read in enumerate(loader.batches(asked)):
                 batch = read.to(device)
                 draws = Draws(self.seed, batch.numbers, "finetune")
-                clips = drawn_views(batch, card, crop, draws.within("crop"))[:, 0]
+                clips = drawn_views(batch, card, crop, draws.within("crop"), recipe.augment)[:, 0]
                 labels = torch.tensor([truth[row] for row in batch.rows.tolist()], device=device)
                 targets = smoothed(labels, network.classes, recipe.smoothing)
                 clips, targets = mix(clips, targets, recipe.mixup, recipe.cutmix, sample_generator(self.seed, step, "mix"))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reelvec.core import Draws, Encoder, ReelvecError
 from reelvec.core.shapes import Bool, Float, Int
+from reelvec.evals.heads.augment import Augment
 from reelvec.evals.heads.looks import (
     RandomCrop,
     Source,
@@ -23,6 +24,8 @@ from reelvec.evals.heads.looks import (
     none_readable,
     read,
 )
+
+_AS_IT_IS = Augment()
 
 
 class LookStore:
@@ -73,11 +76,11 @@ class LookStore:
             self._folder.cleanup()
 
 
-def tokens_of_clip(encoder: Encoder, source: Source) -> tuple[int, int]:
+def tokens_of_clip(encoder: Encoder, source: Source, layers: Sequence[int] = ()) -> tuple[int, int]:
     """Return how many tokens of how many numbers the encoder makes of one clip."""
     card = source.card
     clip = torch.zeros(1, card.channels, card.needs.streams[0].frames, card.size, card.size, device=source.device)
-    _, tokens, dim = encode(encoder, clip, pooled=False).shape
+    _, tokens, dim = encode(encoder, clip, False, layers).shape
     return tokens, dim
 
 
@@ -91,11 +94,13 @@ def fill(
     shown: RandomCrop,
     pooled: bool,
     seed: int,
+    augment: Augment = _AS_IT_IS,
+    layers: Sequence[int] = (),
 ) -> Bool[Tensor, "videos"]:
     """Compute and keep every look of these videos; return which of them could be read every time.
 
     Look 0 is what is tested: `clips` even clips, the centre. The others are clips and crops drawn by (seed, place in `rows`,
-    look). Tokens of all clips of a video stand one after the other. ReelvecError where no video could be read.
+    look), with `augment`. Tokens of all clips of a video stand one after the other. ReelvecError where no video could be read.
     """
     found = torch.ones(len(rows), dtype=torch.bool)
     even = even_requests(source, rows, clips)
@@ -104,10 +109,10 @@ def fill(
         seen = torch.zeros(len(rows), dtype=torch.bool)
         for numbers, batch in read(source, requests):
             if look:
-                views = drawn_views(batch, source.card, shown, Draws(seed, numbers, f"looks/crop/{look}"))
+                views = drawn_views(batch, source.card, shown, Draws(seed, numbers, f"looks/crop/{look}"), augment)
             else:
                 views = even_views(batch, source.card, 1)[:, :, 0]
-            tokens = encode(encoder, views.flatten(0, 1), pooled)
+            tokens = encode(encoder, views.flatten(0, 1), pooled, layers)
             store.put(numbers.tolist(), look, tokens.unflatten(0, views.shape[:2]).flatten(1, 2))
             seen[numbers] = True
             source.tally.add(len(numbers), "reading: " + source.index.row(int(batch.rows[-1])).path)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from reelvec.data.loader import ClipLoader, Request
 from reelvec.data.motion_vectors import CELL
 from reelvec.data.streams import span_seconds
 from reelvec.engine.extract import OnProgress, clips_of
+from reelvec.evals.heads.augment import Augment
 from reelvec.evals.outcome import Answers
 from reelvec.views import normalise
 from reelvec.views.geometry import crop, draw_boxes, scale_vectors
@@ -55,6 +56,9 @@ class RandomCrop(Config):
         return (
             f"a random crop of {low:g} to {high:g} of the area, aspect {self.aspect[0]:.2f} to {self.aspect[1]:.2f}, {flipped}"
         )
+
+
+_AS_IT_IS = Augment()
 
 
 class Tally:
@@ -162,22 +166,27 @@ def _one_by_one(batch: Batch, card: EncoderCard) -> tuple[Clips, bool, int]:
     return apart, vectors, CELL if stream is Stream.MOTION_VECTORS else 1
 
 
-def drawn_views(batch: Batch, card: EncoderCard, shown: RandomCrop, draws: Draws) -> Float[Tensor, "b n c t s s"]:
+def drawn_views(
+    batch: Batch, card: EncoderCard, shown: RandomCrop, draws: Draws, augment: Augment = _AS_IT_IS
+) -> Float[Tensor, "b n c t s s"]:
     """Crop each clip of a batch at random and normalise it; clips of a video are cropped apart.
 
-    `draws` are those of the batch's samples.
+    `draws` are those of the batch's samples. Of `augment`, RandAugment is for RGB alone.
     """
     clips, vectors, cell = _one_by_one(batch, card)
     many = len(clips.frames) // len(batch)
     numbers = draws.numbers.cpu()[:, None] * many + torch.arange(many)
     # what steers the work is small and made on the CPU, where the crop wants it
     host = Draws(draws.seed, numbers.flatten(), draws.scope)
+    if card.needs.streams[0].stream is Stream.RGB:
+        clips = augment.pictures(clips, host.within("augment"))
     box = draw_boxes(clips.size.cpu(), shown.area, shown.aspect, host)
     flipped = host.chance("flip", shown.flip)
     cut = crop(clips, box, flipped, card.size)
     if vectors:
         cut = scale_vectors(cut, box.to(cut.device), flipped.to(cut.device), clips.size * cell)
-    return normalise(cut, card.mean, card.std).unflatten(0, (len(batch), many))
+    views = augment.erased(normalise(cut, card.mean, card.std), host.within("erase"))
+    return views.unflatten(0, (len(batch), many))
 
 
 def even_views(batch: Batch, card: EncoderCard, crops: int) -> Float[Tensor, "b n k c t s s"]:
@@ -188,15 +197,43 @@ def even_views(batch: Batch, card: EncoderCard, crops: int) -> Float[Tensor, "b 
     return views.unflatten(0, (len(batch), -1))
 
 
-def encode(encoder: Encoder, clips: Float[Tensor, "b c t s s"], pooled: bool) -> Float[Tensor, "b n d"]:
+@runtime_checkable
+class Layered(Protocol):
+    """The body of an encoder that gives what stands after each of its blocks, not at its end alone."""
+
+    def maps_of_layers(self, clip: Float[Tensor, "b c t h w"], layers: Sequence[int]) -> list[Float[Tensor, "b d t2 h2 w2"]]:
+        """Return a map for each of these blocks, all of one size; ReelvecError for blocks that do not exist."""
+        ...
+
+
+def tokens_of(encoder: Encoder, clips: Float[Tensor, "b c t s s"], layers: Sequence[int] = ()) -> Float[Tensor, "b n d"]:
+    """Return the places of an encoder's map as tokens; with `layers`, those after these blocks, one after the other.
+
+    Raises ReelvecError where an encoder does not give away what is inside it.
+    """
+    if not layers:
+        return encoder(clips).flatten(2).transpose(1, 2)
+    body = encoder.body
+    if not isinstance(body, Layered):
+        raise ReelvecError(
+            f"look at the layers {', '.join(map(str, layers))} of a {encoder.architecture}",
+            "a network that gives the map at its end alone",
+            "leave layers out; networks with layers are vjepa2 and videomae of transformers",
+        )
+    return torch.cat([one.flatten(2).transpose(1, 2) for one in body.maps_of_layers(clips, layers)], 1)
+
+
+def encode(
+    encoder: Encoder, clips: Float[Tensor, "b c t s s"], pooled: bool, layers: Sequence[int] = ()
+) -> Float[Tensor, "b n d"]:
     """Return the tokens of clips, or their mean as the only one (n = 1), some clips at a time, without a gradient.
 
-    Raises ReelvecError for features that are not finite.
+    `layers` as in `tokens_of`. Raises ReelvecError for features that are not finite.
     """
     parts = []
     with torch.no_grad():
         for some in clips.split(CLIPS_AT_ONCE):
-            tokens = encoder.features(some)[:, None] if pooled else encoder(some).flatten(2).transpose(1, 2)
+            tokens = encoder.features(some)[:, None] if pooled else tokens_of(encoder, some, layers)
             parts.append(tokens.float())
     whole = torch.cat(parts)
     if not bool(whole.isfinite().all()):
