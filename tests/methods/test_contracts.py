@@ -89,6 +89,14 @@ def test_needs_are_valid_and_all_of_them_are_used(name, small):
 
 
 @every_method
+@pytest.mark.parametrize("fit", ["keep", "square"])
+def test_the_shape_of_pictures_is_asked_of_the_loader_and_kept_with_the_encoder(name, fit, small):
+    method = small.method(name, fit=fit)
+    assert method.needs().fit == fit
+    assert {card.needs.fit for _, card in method.encoders().values()} == {fit}
+
+
+@every_method
 def test_six_steps_are_three_and_save_and_load_and_three(name, small):
     whole = small.method(name)
     small.train(whole, AdamW(whole.parameters(), lr=1e-3), range(6))

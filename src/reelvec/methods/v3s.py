@@ -10,7 +10,7 @@ scale in time (faster), projection in time (fast first or slow first, and backwa
 classifier and is not applied, so that each target can be studied alone.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,7 @@ class V3sConfig(Config):
     frames_per_second: PositiveFloat | None = 25.0
     """the rate at which intervals count; a fixed rate, or videos of different rates pass for different speeds"""
     short_side: PositiveInt = 128
+    fit: Literal["keep", "square"] = "keep"
     space_scales: tuple[tuple[Stretch, Stretch], ...] = ((1.0, 1.0), (1.5, 1.0), (1.0, 1.5), (2.0, 1.0), (1.0, 2.0))
     """classes: how much wider and taller things look"""
     space_projections: tuple[tuple[Tilt, Tilt], ...] = ((0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (0.0, -0.3))
@@ -99,7 +100,7 @@ class V3s(Method):
     def _needs(self, frames: int, stride: int) -> Needs:
         c = self.config
         rgb = StreamNeed(stream=Stream.RGB, frames=frames, stride=stride)
-        return Needs(streams=(rgb,), clips=1, frames_per_second=c.frames_per_second, short_side=c.short_side)
+        return Needs(streams=(rgb,), clips=1, frames_per_second=c.frames_per_second, short_side=c.short_side, fit=c.fit)
 
     def classes(self, draws: Draws) -> dict[str, Int[Tensor, "b"]]:
         """Draw the class of each factor that is a target: independent of one another, all classes alike."""
