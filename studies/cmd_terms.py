@@ -11,8 +11,11 @@ STUDY = Study(
         "context": Arm("cmd", ("motion_weight=0",)),
     },
     claims=(
-        Claim("both beat context alone on motion", "both", "context", "motion linear"),
-        Claim("both beat motion alone on scenes", "both", "motion", "scene linear"),
+        *(
+            Claim(f"both beat {alone} alone on {label}", "both", alone, f"{measure} linear")
+            for alone in ("context", "motion")
+            for label, measure in (("motion", "motion"), ("scenes", "scene"))
+        ),
         Claim("motion alone beats context alone on motion", "motion", "context", "motion linear"),
         Claim("context alone beats motion alone on scenes", "context", "motion", "scene linear"),
     ),

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from reelvec.core import write_whole
-from reelvec.verbs.study.table import shown
+from reelvec.verbs.study.table import compared, shown
 
 _COLOURS = {"holds": (60, 140, 40), "does not hold": (50, 50, 200), "undecided": (40, 140, 200)}
 """BGR: green, red, amber"""
@@ -24,7 +24,7 @@ def draw_result(result: Mapping[str, Any], png: Path) -> None:
     for i, claim in enumerate(claims):
         top = 64 + _ROW * i
         colour = _COLOURS[claim["verdict"]]
-        words = f"{claim['words']} ({claim['measure']}: {claim['arm']} - {claim['than']})"
+        words = f"{claim['words']} ({claim['measure']}: {compared(claim).replace('−', '-')})"
         _text(picture, words, (20, top + 20), 0.45)
         _text(picture, claim["verdict"], (20, top + 38), 0.45, colour)
         middle = top + 62

@@ -13,6 +13,9 @@ from reelvec.data.index import Index
 UNTRAINED = "untrained"
 """in place of an arm in a claim: the network of the claim's own arm with fresh weights"""
 
+CHANCE = "chance"
+"""in place of an arm in a claim: what guessing reaches, which the study's `chance` says for that measure"""
+
 COLUMNS = ("motion knn", "motion linear", "scene knn", "scene linear")
 """what is always measured on generated videos; shares of test videos, and shown as percent"""
 
@@ -28,6 +31,8 @@ class Arm:
     """which of the method's encoders is judged"""
     share: float = 1.0
     """of the budget: 0.5 makes up for a step of twice the cost"""
+    camera: bool | None = None
+    """whether the camera of its generated videos moves; None: as the study says"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,13 @@ class Claim:
     words: str
     arm: str
     than: str
-    """another arm, or UNTRAINED"""
+    """another arm, UNTRAINED, or CHANCE"""
     measure: str
     """a column of the result: "motion linear", "scene knn", or one that `measure` or `pretext` of the study gives"""
     lower: bool = False
     """the claim is that the measure goes down"""
+    beyond: tuple[str, str] | None = None
+    """two more arms: the claim is that `arm` is ahead of `than` by more than the first of these is of the second"""
 
 
 @dataclass(frozen=True)
@@ -76,20 +83,28 @@ class Study:
     """what one has to know to read the result; stands under the question"""
     camera: bool = False
     """whether the camera of the generated videos moves"""
+    gop: int = 12
+    """frames from one key frame of the generated videos to the next"""
     pretext: tuple[str, ...] = ()
     """numbers of the methods' steps, such as "order_accuracy", to take on test videos too; a claim calls that
     "order accuracy unseen", see `unseen`"""
+    chance: Mapping[str, float] = field(default_factory=dict)
+    """what guessing reaches, of the measures that claims compare with CHANCE"""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: BUDGETS)
     measure: Callable[[Encoder, EncoderCard, Index, Path], dict[str, float]] | None = None
     """(encoder, its card, index of all videos, folder of the generated set) -> numbers by other names than COLUMNS"""
 
     def __post_init__(self) -> None:
-        unknown = {name for claim in self.claims for name in (claim.arm, claim.than)} - {*self.arms, UNTRAINED}
+        named = {name for claim in self.claims for name in (claim.arm, claim.than, *(claim.beyond or ()))}
+        unknown = named - {*self.arms, UNTRAINED, CHANCE}
         if unknown:
             raise ValueError(f"claims about arms that are not there: {', '.join(sorted(unknown))}")
         measures = {claim.measure for claim in self.claims} - {*COLUMNS, *map(unseen, self.pretext)}
         if measures and self.measure is None:
             raise ValueError(f"claims about what is not measured: {', '.join(sorted(measures))}")
+        guessed = {claim.measure for claim in self.claims if claim.than == CHANCE} - set(self.chance)
+        if guessed:
+            raise ValueError(f"claims beside a chance that is not given: {', '.join(sorted(guessed))}")
 
 
 def unseen(name: str) -> str:

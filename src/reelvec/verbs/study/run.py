@@ -3,16 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
@@ -21,18 +21,17 @@ from reelvec.core import ReelvecError, write_json
 from reelvec.core.machine import usable_cores
 from reelvec.core.spawning import process_pool
 from reelvec.data.index import Index
-from reelvec.data.shapes import make_shapes
 from reelvec.engine.config import merge, parse_settings, read_yaml, validate
 from reelvec.evals import Linear, evaluate
 from reelvec.evals.features import untrained_encoder
 from reelvec.methods import METHODS
 from reelvec.verbs.measured import by_row
 from reelvec.verbs.pretrain import pretrain, recipe_path
-from reelvec.verbs.sides import index_sides
 from reelvec.verbs.study.picture import draw_result
-from reelvec.verbs.study.plan import UNTRAINED, Arm, Budget, Study, find_study, study_file
+from reelvec.verbs.study.plan import CHANCE, UNTRAINED, Arm, Budget, Claim, Study, find_study, study_file
 from reelvec.verbs.study.pretext import unseen_numbers
 from reelvec.verbs.study.verdict import judge, paired_difference
+from reelvec.verbs.study.videos import VideoSet, digest, generated_set, real_set
 
 FEWEST_SEEDS = 3
 FIRST_SEED = 1000
@@ -57,8 +56,9 @@ def run_study(
         name: a study's name, or the path of its file.
         seeds: how often; each has a generated set, first weights and draws of its own, the same for all arms.
         budget: "cpu" or "gpu".
-        data: a folder of real videos with train/CLASS/ and test/CLASS/ instead of the generated sets; claims about
-            motion are then judged on its classes.
+        data: real videos instead of the generated sets: a folder with train/CLASS/ and test/CLASS/, or a table of paths, of
+            sides (train, test) and of labels in columns called motion and scene. Claims about motion are judged on the
+            classes of a folder; claims about what the data has no labels for are left out.
         work: folder of data and runs; what is finished there is used again.
         out: folder of the JSON and the picture; None: `work`.
         workers: arms trained at a time; None: one a core, or one on a GPU.
@@ -75,22 +75,28 @@ def run_study(
         raise ReelvecError(f"run {name} with workers={workers}", "nobody to work", "use workers=1 or more")
     tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
     contents = {arm_name: run_content(name, arm, spent, settings) for arm_name, arm in study.arms.items()}
-    label = Path(name).stem + (f"-{Path(data).name}" if data else "") + f"-{budget}"
+    label = Path(name).stem + (f"-{Path(data).stem}" if data else "") + f"-{budget}"
+    cameras = {arm_name: study.camera if arm.camera is None else arm.camera for arm_name, arm in study.arms.items()}
     if data:
-        sets = [_real(Path(data), work)] * seeds
+        real = real_set(Path(data), work)
+        sets = {(n, camera): real for n in range(seeds) for camera in cameras.values()}
     else:
-        sets = [_generated(study, spent, FIRST_SEED + n, work, tell) for n in range(seeds)]
-    fingerprints = {videos: _fingerprint(videos, work) for videos in sets}
-    digest = hashlib.sha256(study_file(name).read_bytes()).hexdigest() if study.measure else ""
+        sets = {
+            (n, camera): generated_set(study, spent, FIRST_SEED + n, camera, work, tell)
+            for n, camera in product(range(seeds), sorted(set(cameras.values())))
+        }
+    fingerprints = {place: videos.fingerprint() for place, videos in sets.items()}
+    digest_of_file = hashlib.sha256(study_file(name).read_bytes()).hexdigest() if study.measure else ""
     at_once = workers or (1 if torch.cuda.is_available() else usable_cores())
     done: dict[str, list[dict[str, Any]]] = {arm: [{} for _ in range(seeds)] for arm in study.arms}
+    began = perf_counter()
     with process_pool(at_once) as pool:
         running = {}
         for n, arm in product(range(seeds), study.arms):
-            content = {**contents[arm], "seed": FIRST_SEED + n}
-            key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[sets[n]], "file": digest}
+            content, place = {**contents[arm], "seed": FIRST_SEED + n}, (n, cameras[arm])
+            key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[place], "file": digest_of_file}
             key |= {"probe": Linear().protocol} | ({"pretext": study.pretext} if study.pretext else {})
-            future = pool.submit(_one, name, arm, key, str(sets[n]), str(work), bool(data))
+            future = pool.submit(_one, name, arm, key, sets[place], str(work))
             running[future] = (arm, n)
         for number, future in enumerate(as_completed(running), 1):
             arm, n = running[future]
@@ -99,7 +105,8 @@ def run_study(
             tell({"kind": "message", "text": f"{number} of {len(running)}: {arm}, seed {n + 1}: {shown}"})
     each = [run for runs in done.values() for run in runs]
     result = {
-        "study": Path(name).stem, "budget": budget, "data": Path(data).name if data else _set_words(study, spent),
+        "study": Path(name).stem, "budget": budget,
+        "data": Path(data).stem if data else _set_words(study, spent, set(cameras.values())),
         "question": study.question, "note": study.note, "source": study.source, "seeds": seeds, "samples": spent.samples,
         "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
                              *([f"data={Path(data).name}"] if data else []), *settings]),
@@ -107,10 +114,12 @@ def run_study(
         "arms": {name: {"method": arm.method, "settings": [*spent.settings, *settings, *arm.settings],
                         "encoder": arm.encoder,
                         "steps": contents[name]["steps"], "batch": contents[name]["batch"],
+                        "training_seconds": [run["training_seconds"] for run in done[name]],
                         "numbers": [run["numbers"] for run in done[name]],
                         "untrained": [run["untrained"] for run in done[name]]} for name, arm in study.arms.items()},
-        "claims": _judged(study, done, bool(data)),
-        "seconds": round(sum(run["seconds"] for run in each), 1),
+        "claims": _judged(study, done),
+        "wall_seconds": round(perf_counter() - began, 1),
+        "at_once": at_once,
         "machines": sorted({f"{run['device']}, torch {run['torch']}" for run in each}),
     }  # fmt: skip
     folder = Path(out) if out is not None else work
@@ -146,120 +155,103 @@ def _result_of(future: Future[dict[str, Any]], arm: str, n: int) -> dict[str, An
         raise ReelvecError(f"train {task}", "its process died, most often of too little memory", "use workers=1") from error
 
 
-def _set_words(study: Study, budget: Budget) -> str:
-    camera = "moving" if study.camera else "still"
-    return f"generated, {camera} camera, {budget.train_videos} / {budget.test_videos} videos"
+def _set_words(study: Study, budget: Budget, cameras: set[bool]) -> str:
+    camera = {True: "moving camera", False: "still camera"}
+    words = ", ".join([*(camera[moves] for moves in sorted(cameras)), f"a key frame every {study.gop}"])
+    return f"generated, {words}, {budget.train_videos} / {budget.test_videos} videos"
 
 
-def _generated(study: Study, budget: Budget, seed: int, work: Path, tell: Callable[[dict[str, Any]], None]) -> Path:
-    """Make the set of one seed, or find it; all studies with such a set share it."""
-    camera = "-camera" if study.camera else ""
-    folder = work / "sets" / f"shapes{camera}-{budget.train_videos}-{budget.test_videos}-seed{seed}"
-    tell({"kind": "message", "text": f"videos of seed {seed} in {folder}"})
-    videos = (budget.train_videos, budget.test_videos)
-    make_shapes(folder, videos=videos, seed=seed, camera=study.camera, workers=usable_cores())
-    index_sides(folder, *_index_files(folder, work))
-    return folder
-
-
-def _real(data: Path, work: Path) -> Path:
-    """Refuse a folder without train/ and test/, and index it once."""
-    if not all((data / side).is_dir() for side in ("train", "test")):
-        raise ReelvecError(
-            f"run a study on {data}", "no train/ and test/ in it", "give a folder with train/CLASS/, test/CLASS/"
-        )
-    (work / "sets").mkdir(parents=True, exist_ok=True)
-    index_sides(data, *_index_files(data, work))
-    return data
-
-
-def _index_files(videos: Path, work: Path) -> tuple[Path, Path]:
-    """Name the index of a set's training videos, and that of all."""
-    beside = work / "sets" / videos.name
-    return beside.with_name(f"{videos.name}-train.parquet"), beside.with_name(f"{videos.name}-all.parquet")
-
-
-def _fingerprint(videos: Path, work: Path) -> str:
-    """Say which videos these are: where, how many, and when they were written."""
-    rows = Index.load(_index_files(videos, work)[0]).table.select(["path", "size_bytes", "modified_ns"]).to_pylist()
-    return _digest([str(videos.resolve()), rows])
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _one(name: str, arm_name: str, key: dict[str, Any], videos: str, work: str, real: bool) -> dict[str, Any]:
+def _one(name: str, arm_name: str, key: dict[str, Any], videos: VideoSet, work: str) -> dict[str, Any]:
     """Train and measure one arm with one seed, in a process of its own; or return what an earlier call did.
 
     `key` is all that the numbers hang on, and the run folder is named by it: equal arms of several studies share a run, and
     a setting that has changed makes another.
     """
     torch.set_num_threads(1)
-    study, began = find_study(name), perf_counter()
-    arm, content, folder = study.arms[arm_name], key["run"], Path(videos)
+    study = find_study(name)
+    arm, content = study.arms[arm_name], key["run"]
     trained = {name: key[name] for name in ("run", "encoder", "videos")}  # the rest is about measuring
-    run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{_digest(trained)}"
-    kept = run / f"measured-{_digest(key)}.json"
+    run = Path(work) / "runs" / f"{arm.method}-seed{content['seed']}-{digest(trained)}"
+    kept = run / f"measured-{digest(key)}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
-    training, everything = _index_files(folder, Path(work))
     recipe = run.with_name(f"{run.name}.yaml")
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(yaml.safe_dump(content, sort_keys=False))
-    pretrain(training, arm.method, recipe=recipe, out=run)
-    labels: dict[str, Any] = {"labels": folder} if real else {"labels": folder / "labels.csv", "label_column": "motion,scene"}
+    with _timed(run / "training_seconds.json"):
+        pretrain(videos.training, arm.method, recipe=recipe, out=run)
     encoder, card = load_encoder(run, arm.encoder)
     # arms of one network have the same baseline: it is measured once
     network = card.model_dump(mode="json", exclude={"method", "step", "weights_sha256"})
-    fresh = Path(work) / "untrained" / f"{_digest([network, content['seed'], key['videos'], key['probe']])}.json"
+    fresh = Path(work) / "untrained" / f"{digest([network, content['seed'], key['videos'], key['probe']])}.json"
     # three untrained networks are averaged: tenfold seeds keep those of one study seed from being another's
     measured = evaluate(
-        run, tasks=("knn", "linear"), encoders=(arm.encoder,), seed=10 * content["seed"], index_file=everything,
-        baselines=not fresh.exists(), **labels,
+        run, videos.labels, label_column=videos.columns, tasks=("knn", "linear"), encoders=(arm.encoder,),
+        seed=10 * content["seed"], index_file=videos.everything, baselines=not fresh.exists(),
     )  # fmt: skip
     rows = by_row(measured)
     if not fresh.exists():
         fresh.parent.mkdir(parents=True, exist_ok=True)
         write_json(fresh, rows[f"untrained {arm.encoder}"])
     numbers, untrained = rows[arm.encoder], json.loads(fresh.read_text())
-    if study.measure is not None and not real:
-        found = Index.load(everything)
-        numbers |= study.measure(encoder, card, found, folder)
-        untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, folder)
+    if study.measure is not None and videos.generated is not None:
+        found = Index.load(videos.everything)
+        numbers |= study.measure(encoder, card, found, videos.generated)
+        untrained |= study.measure(untrained_encoder(card, content["seed"]), card, found, videos.generated)
     if study.pretext:
-        found = Index.load(everything)
-        test = np.array([row for row in found.usable() if _is_test(found, row, folder)])
+        found, test = videos.test_rows()
         numbers |= unseen_numbers(run, study.pretext, found, test, trained=True)
         untrained |= unseen_numbers(run, study.pretext, found, test, trained=False)
     result = {
-        "key": key, "numbers": numbers, "untrained": untrained, "seconds": perf_counter() - began,
-        "torch": str(torch.__version__),
+        "key": key, "numbers": numbers, "untrained": untrained, "torch": str(torch.__version__),
+        "training_seconds": json.loads((run / "training_seconds.json").read_text()),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "one CPU thread",
     }  # fmt: skip
     write_json(kept, result)
     return result
 
 
-def _is_test(found: Index, row: int, videos: Path) -> bool:
-    return (videos / "test").resolve() in Path(found.row(row).path).resolve().parents
+@contextmanager
+def _timed(file: Path) -> Iterator[None]:
+    """Add the time that something takes to the seconds in a file: a run that was stopped goes on later."""
+    began = perf_counter()
+    try:
+        yield
+    finally:
+        before = json.loads(file.read_text()) if file.exists() else 0.0
+        if file.parent.exists():
+            write_json(file, round(before + perf_counter() - began, 1))
 
 
-def _judged(study: Study, done: dict[str, list[dict[str, Any]]], real: bool) -> list[dict[str, Any]]:
-    """Compare pairs of arms; on real videos, claims about motion on its classes and those about a method's own task."""
+def _judged(study: Study, done: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Compare pairs of arms. In a folder of classes these stand for the motion; claims without labels are left out."""
     judged = []
     for claim in study.claims:
-        if real and not (claim.measure.startswith("motion ") or claim.measure.endswith(" unseen")):
+        measured = set.intersection(*(set(run["numbers"]) for run in done[claim.arm]))
+        measure = claim.measure if claim.measure in measured else claim.measure.replace("motion ", "class ")
+        if measure not in measured:
             continue
-        measure = claim.measure.replace("motion ", "class ") if real else claim.measure
-        ours = [run["numbers"][measure] for run in done[claim.arm]]
-        if claim.than == UNTRAINED:
-            theirs = [run["untrained"][measure] for run in done[claim.arm]]
-        else:
-            theirs = [run["numbers"][measure] for run in done[claim.than]]
+        ours, theirs = _sides(study, claim, measure, done)
         difference = paired_difference(ours, theirs)
         judged.append({
-            **asdict(claim), "measure": measure, "ours": ours, "theirs": theirs, "difference": difference.mean,
+            **asdict(claim), "beyond": list(claim.beyond) if claim.beyond else None, "measure": measure, "ours": ours, "theirs": theirs, "difference": difference.mean,
             "low": difference.low, "high": difference.high, "verdict": judge(difference, claim.lower),
         })  # fmt: skip
     return judged
+
+
+def _sides(study: Study, claim: Claim, measure: str, done: dict[str, list[dict[str, Any]]]) -> tuple[list[float], list[float]]:
+    """Return what a claim sets against one another, seed by seed: two measures, or two differences of measures."""
+
+    def values(arm: str) -> list[float]:
+        if arm == CHANCE:
+            return [study.chance[claim.measure]] * len(done[claim.arm])
+        return [run["untrained"][measure] for run in done[claim.arm]] if arm == UNTRAINED else [
+            run["numbers"][measure] for run in done[arm]
+        ]  # fmt: skip
+
+    if claim.beyond is None:
+        return values(claim.arm), values(claim.than)
+    pairs = [(claim.arm, claim.than), claim.beyond]
+    ours, theirs = ([a - b for a, b in zip(values(one), values(other), strict=True)] for one, other in pairs)
+    return ours, theirs

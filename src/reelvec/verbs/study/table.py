@@ -19,7 +19,7 @@ paper's. Every claim has its own interval: of twenty that are not so, one is fou
 seeds until a verdict pleases voids the interval. On real videos the test videos stay the same, so the interval speaks of
 training alone. The generated set and two recipes were settled with scores on other seeds in view: [decision
 007](../decisions/007-several-sprites.md) says how. "Untrained" is the arm's own network with fresh weights, the mean of
-three.
+three. Seconds are those of a thread beside another that does the same: a measure of effort, not of speed.
 """
 
 
@@ -54,18 +54,28 @@ def _section(result: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {c['words']} | {c['measure']}: {c['arm']} − {c['than']} | {difference(c)} | **{c['verdict']}** |"
-        for c in result["claims"]
+        f"| {c['words']} | {c['measure']}: {compared(c)} | {difference(c)} | **{c['verdict']}** |" for c in result["claims"]
     ]
-    lines += ["", f"| arm, mean of {result['seeds']} seeds (lowest to highest) | steps x batch | {' | '.join(columns)} |"]
-    lines += ["|" + "---|" * (len(columns) + 2)]
+    head = f"arm, mean of {result['seeds']} seeds (lowest to highest) | steps x batch | seconds of training"
+    lines += ["", f"| {head} | {' | '.join(columns)} |", "|" + "---|" * (len(columns) + 3)]
     for name, arm in result["arms"].items():
         for which, numbers, effort in (
-            (name, arm["numbers"], f"{arm['steps']} x {arm['batch']}"),
-            (f"{name}, untrained", arm["untrained"], "0"),
+            (name, arm["numbers"], f"{arm['steps']} x {arm['batch']} | {_seconds(arm)}"),
+            (f"{name}, untrained", arm["untrained"], "0 | 0"),
         ):
             lines.append(f"| {which} | {effort} | {' | '.join(_cell(column, numbers) for column in columns)} |")
     return "\n".join([*lines, ""])
+
+
+def compared(claim: Mapping[str, Any]) -> str:
+    """Write which arms a claim sets against one another."""
+    ours = f"{claim['arm']} − {claim['than']}"
+    return f"({ours}) − ({' − '.join(claim['beyond'])})" if claim.get("beyond") else ours
+
+
+def _seconds(arm: Mapping[str, Any]) -> str:
+    seconds = arm.get("training_seconds")  # results before 29 November 2026 have none
+    return f"{sum(seconds) / len(seconds):.0f}" if seconds else ""
 
 
 def _cell(column: str, numbers: list[dict[str, float]]) -> str:
