@@ -233,9 +233,11 @@ def _judged(study: Study, done: dict[str, list[dict[str, Any]]]) -> list[dict[st
             continue
         ours, theirs = _sides(study, claim, measure, done)
         difference = paired_difference(ours, theirs)
+        beyond = list(claim.beyond) if claim.beyond else None
         judged.append({
-            **asdict(claim), "beyond": list(claim.beyond) if claim.beyond else None, "measure": measure, "ours": ours, "theirs": theirs, "difference": difference.mean,
-            "low": difference.low, "high": difference.high, "verdict": judge(difference, claim.lower),
+            **asdict(claim), "beyond": beyond, "measure": measure, "ours": ours, "theirs": theirs,
+            "difference": difference.mean, "low": difference.low, "high": difference.high,
+            "verdict": judge(difference, claim.lower),
         })  # fmt: skip
     return judged
 
