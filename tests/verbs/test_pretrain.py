@@ -260,6 +260,11 @@ def test_stills_get_a_method_that_needs_no_motion(tmp_path):
     folder = make_shapes(tmp_path / "shapes", videos=3, frames=2, split="train", truth=False)
     moving = index(folder)
     assert choose_method(moving)[0] == "modist"
+    assert "patented" in choose_method(moving)[1]
+    assert "with flow_source=codec" in choose_method(moving)[1]
+    without = pa.array([False] * 3)
+    at = moving.table.schema.get_field_index("has_motion_vectors")
+    assert "(by OpenCV)" in choose_method(Index(moving.table.set_column(at, "has_motion_vectors", without)))[1]
     stills = Index(moving.table.set_column(moving.table.schema.get_field_index("frames"), "frames", pa.array([1] * 3)))
     assert choose_method(stills)[0] == "rho_moco"
     assert "3 of 3 files hold a single picture" in choose_method(stills)[1]

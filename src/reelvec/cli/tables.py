@@ -1,7 +1,6 @@
 """Results as tables for people. Each function draws what one command's `--json` prints."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -269,15 +268,31 @@ def methods_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{row['clips']} clips of {row['frames']} frames, stride {row['stride']}, {row['size']} px of {streams}; "
             f"{row['encoder']}; keeps {' and '.join(row['encoders'])}; {row['paper']}"
         )
-        step = f"{row['cost'] or 0:.2f} times the step of rho_moco, {row['mebibytes'] or 0:.0f} MiB"
-        cost = "cost not measured" if row["cost"] is None else step
+        cost = "cost not measured" if row["cost"] is None else _cost(row)
         advice = f"{cost}; from a batch of {row['smallest_batch']} and {row['smallest_videos']} videos ({row['because']})"
-        verdicts = Counter(entry["verdict"] for entry in row["studies"])
-        studies = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none run"
-        lines = (row["summary"], "\n", (facts, "dim"), "\n", (advice, "dim"), "\n", (f"claims tested: {studies}", "dim"))
+        said = [row["summary"], "\n", (facts, "dim"), "\n", (advice, "dim"), "\n", (_tested(row["studies"]), "dim")]
+        lines = [*said, "\n", (row["note"], "dim")] if row["note"] else said
         table.add_row(row["name"] + ("*" if row["patent"] else ""), Text.assemble(*lines))
     notes = [Text(f"* {row['patent']}. Whether that matters to you is yours to decide.") for row in rows if row["patent"]]
     return Group(table, *notes, Text("The recipes NAME-gpu and NAME-cpu are smaller than the papers' settings.", style="dim"))
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    reading = "" if row["cost_with_reading"] is None else f" ({row['cost_with_reading']:.2f} times with reading)"
+    return f"{row['cost']:.2f} times the step of rho_moco{reading}, {row['mebibytes']:.0f} MiB"
+
+
+def _tested(studies: Sequence[Mapping[str, Any]]) -> str:
+    """Say claim by claim what the studies of a method as it stands have shown; how its variants did is in docs/studies.md."""
+    own = [entry for entry in studies if entry["own"]]
+    if not own:
+        return "no study of it was run"
+    # a claim that was put to several measures has its verdicts side by side
+    verdicts: dict[str, list[str]] = {}
+    for entry in own:
+        place = "" if entry["data"].startswith("generated") else f" on {entry['data']}"
+        verdicts.setdefault(entry["claim"] + place, []).append(f"{entry['verdict']} ({entry['measure']})")
+    return "tested: " + "; ".join(f"{claim}: {', '.join(words)}" for claim, words in verdicts.items())
 
 
 def demo_table(result: Mapping[str, Any]) -> RenderableType:
@@ -308,13 +323,13 @@ def studies_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def study_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw the claims of a study with their differences in points and their verdicts."""
-    from reelvec.verbs.study.table import difference
+    from reelvec.verbs.study.table import compared, difference
 
     table = Table("claim", "measure", "difference, points", "verdict")
     for claim in result["claims"]:
         verdict = Text(claim["verdict"], style=_CLAIM_COLOURS[claim["verdict"]])
-        table.add_row(claim["words"], f"{claim['measure']}: {claim['arm']} - {claim['than']}", difference(claim), verdict)
-    facts = {key: result[key] for key in ("question", "source", "data", "samples", "seeds", "seconds", "file")}
+        table.add_row(claim["words"], f"{claim['measure']}: {compared(claim)}", difference(claim), verdict)
+    facts = {key: result[key] for key in ("question", "source", "data", "samples", "seeds", "wall_seconds", "file")}
     return Group(facts_table(facts), table)
 
 

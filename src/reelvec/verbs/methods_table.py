@@ -16,18 +16,24 @@ COST_FILE = Path(__file__).with_name("method_cost.json")
 """written by benchmarks/method_cost.py"""
 
 _PATENTS = {"modist": "US 11,971,956 (granted 2024) covers the idea of MoDist"}
+_NOTES = {
+    "v3s": "a reconstruction from the paper's abstract, not a reproduction",
+    "cmd": "the paper's own files are under Alibaba's copyright; nothing of them is in here",
+}
+"""what else a user should know of where a method comes from"""
 
 _SMALLEST = {
     "queue": (8, 100, "negatives wait in a queue, so a batch may be small"),
     "bank": (8, 100, "negatives wait in a queue or bank, so a batch may be small"),
     "batch": (32, 200, "negatives are the rest of the batch: too few of them teach little"),
     "prototypes": (64, 500, "codes are made over the batch, which should not be much smaller than the prototypes"),
+    "nodes": (16, 100, "negatives are other nodes of the same graph; batch norm wants some videos"),
     "none": (16, 100, "no negatives; batch norm wants some videos"),
 }
 """smallest batch and number of videos that we would try, and why"""
 _NEGATIVES = {
     "modist": "queue", "rho_moco": "queue", "dsm": "queue", "vtdl": "bank", "cvrl": "batch", "rho_simclr": "batch",
-    "tcgl": "batch", "cmd": "batch", "rho_swav": "prototypes", "rho_byol": "none", "v3s": "none",
+    "tcgl": "nodes", "cmd": "batch", "rho_swav": "prototypes", "rho_byol": "none", "v3s": "none",
 }  # fmt: skip
 
 
@@ -35,9 +41,11 @@ def list_methods() -> list[dict[str, Any]]:
     """One row a method, with the numbers of its default settings, which are the paper's.
 
     Keys: name, summary, paper (arXiv number), encoder, streams (names), clips, frames, stride, size, accumulates, encoders
-    (names of what is kept), patent (empty where none is known), cost (time of a step over rho_moco's) and mebibytes as
-    measured by benchmarks/method_cost.py (None where not measured), smallest_batch, smallest_videos, because, studies (which
-    claims about it were tested: [{"study", "data", "claim", "measure", "verdict"}]).
+    (names of what is kept), patent and note (empty where there is none that we know of), cost (time of a step over rho_moco's),
+    cost_with_reading (the same with decoding and the computation of flow) and mebibytes as measured by
+    benchmarks/method_cost.py (None where not measured), smallest_batch, smallest_videos, because, studies (which claims about
+    it were tested: [{"study", "data", "claim", "measure", "verdict", "own"}]; own: about the method as its CPU recipe has it,
+    not about a variant of it).
     """
     costs = json.loads(COST_FILE.read_text())["methods"] if COST_FILE.exists() else {}
     tested = _tested()
@@ -45,7 +53,8 @@ def list_methods() -> list[dict[str, Any]]:
 
 
 def _cost(measured: dict[str, float] | None) -> dict[str, float | None]:
-    return {"cost": measured["relative"] if measured else None, "mebibytes": measured["mebibytes"] if measured else None}
+    keys = {"cost": "relative", "cost_with_reading": "relative_with_reading", "mebibytes": "mebibytes"}
+    return {key: measured.get(name) if measured else None for key, name in keys.items()}
 
 
 def _tested() -> dict[str, list[dict[str, Any]]]:
@@ -54,10 +63,16 @@ def _tested() -> dict[str, list[dict[str, Any]]]:
     for file in sorted((shipped_folder("studies") / "results").glob("*.json")):
         result = json.loads(file.read_text())
         for claim in result["claims"]:
-            method = result["arms"][claim["arm"]]["method"]
+            arm = result["arms"][claim["arm"]]
             entry = {"study": result["study"], "data": result["data"], "claim": claim["words"]}
-            tested.setdefault(method, []).append(entry | {key: claim[key] for key in ("measure", "verdict")})
+            entry |= {key: claim[key] for key in ("measure", "verdict")}
+            tested.setdefault(arm["method"], []).append(entry | {"own": not set(arm["settings"]) - _of_all(result)})
     return tested
+
+
+def _of_all(result: dict[str, Any]) -> set[str]:
+    """Return the settings that all arms of a result share, such as fit=square for real videos."""
+    return set.intersection(*(set(arm["settings"]) for arm in result["arms"].values()))
 
 
 def _row(name: str, kind: type[Method]) -> dict[str, Any]:
@@ -81,6 +96,7 @@ def _row(name: str, kind: type[Method]) -> dict[str, Any]:
         "accumulates": kind.accumulates,
         "encoders": sorted(kept, key=lambda key: (key != "visual", key)),
         "patent": _PATENTS.get(name, ""),
+        "note": _NOTES.get(name, ""),
         "smallest_batch": batch,
         "smallest_videos": videos,
         "because": because,
