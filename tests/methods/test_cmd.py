@@ -1,10 +1,14 @@
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from reelvec.core import Clips, Stream
+from reelvec.core import Batch, Clips, Stream
+from reelvec.data.index import index
+from reelvec.data.streams import read_clips
 from reelvec.methods.cmd import Cmd, CmdConfig
 from reelvec.views import make_view
 
@@ -69,11 +73,13 @@ def test_a_term_of_weight_zero_reads_nothing_and_builds_nothing(small):
 
 def test_the_papers_clip_target_and_places(small):
     config = CmdConfig()
-    assert (config.clip_span, config.target, config.span) == (61, 63, 71)
-    assert config.other_starts == list(range(56))
+    assert config.clip_span == 61
+    # "interval 2": frames 61 and 62 lie between, the vectors of frame 63 lead from 62 to it, as map 62 does here
+    assert (config.target, config.span) == (62, 70)
+    assert config.other_starts == list(range(55))
     needs = small.method("cmd", **{k: getattr(config, k) for k in ("frames", "stride", "motion_frames")}).needs()
     assert [(n.stream, n.frames, n.stride) for n in needs.streams] == [
-        (Stream.RGB, 16, 4), (Stream.KEYFRAMES, 4, 20), (Stream.MOTION_VECTORS, 71, 1),
+        (Stream.RGB, 16, 4), (Stream.KEYFRAMES, 4, 20), (Stream.MOTION_VECTORS, 70, 1),
     ]  # fmt: skip
     assert needs.clips == 1
 
@@ -89,11 +95,66 @@ def test_the_papers_networks_read_98_places_and_write_49():
 
 
 def numbered_vectors(method, videos):
-    """Vectors whose frames hold their own number, tenths of a pixel, in u."""
+    """Maps of motion that hold their own number, tenths of a pixel, in u."""
     need = method.needs().need(Stream.MOTION_VECTORS)
     frames = torch.zeros(videos, 1, 2, need.frames, 5, 6)
     frames[:, :, 0] = torch.arange(need.frames)[:, None, None] / 10
     return frames
+
+
+GOP = 12
+MOVES = np.array([(1 + 5 * k % 7, -(k % 3)) for k in range(40)])
+"""right and down, in pixels: how the picture moves to frame k from the frame before"""
+PLACES = np.cumsum(MOVES, 0)
+PANNED = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (200, 400, 3), np.uint8), (0, 0), 1.5).astype(np.float32)
+PANNED = ((PANNED - PANNED.mean()) * 2.5 + 128).clip(0, 255).astype(np.uint8)
+
+
+def panned(number):
+    """Cut a window of 64x48 out of a still picture, which moves through it."""
+    x, y = 300 - PLACES[number][0], 60 - PLACES[number][1]
+    return np.ascontiguousarray(PANNED[y : y + 48, x : x + 64])
+
+
+@pytest.fixture(scope="module")
+def panned_row(make_video, tmp_path_factory):
+    """A file of H.264 as CMD wants it: a key frame in twelve, one reference, no B frames; 24 frames a second."""
+    path = tmp_path_factory.mktemp("pan") / "pan.mp4"
+    options = {"preset": "medium", "refs": "1", "crf": "10"}
+    return index(make_video(path, frames=len(MOVES), gop=GOP, picture=panned, options=options)).row(0)
+
+
+def batch_of(method, row, first, videos):
+    """The clip that starts at frame `first`, as the loader gives it, under the numbers 0, 1, ... of as many samples."""
+    streams = read_clips(row, method.needs(), [first / row.frames_per_second])
+    size = {stream: torch.tensor([clips.shape[-2:]] * videos) for stream, clips in streams.items()}
+    clips = {s: Clips(torch.from_numpy(x)[None].repeat(videos, 1, 1, 1, 1, 1), size[s]) for s, x in streams.items()}
+    starts = torch.full((videos, 1), first / row.frames_per_second)
+    return Batch(clips, torch.arange(videos), torch.zeros(videos, dtype=torch.int64), starts, torch.ones(videos))
+
+
+@pytest.mark.parametrize(("first", "gap"), [(2, 0), (14, 2), (14, 0), (16, -3), (1, 3)])
+def test_the_target_is_the_motion_to_the_frames_after_the_gap_of_a_real_file(small, panned_row, first, gap):
+    """The last case meets key frame 12, to which no vectors lead: those to frame 13 stand in."""
+    method = small.method("cmd", motion_gap=gap, other_times=0, short_side=48, motion_clamp=10.0, view=PLAIN)
+    batch = batch_of(method, panned_row, first, videos=1)
+    motion = method.motion_views(batch, clip_view(method, batch, small.at(0)), small.at(0))[0, 0] * 10
+    last = first + (4 - 1) * 2  # of the clip
+    wanted = [last + gap + 1 + i for i in range(4)]
+    moves = [MOVES[k + 1] if k % GOP == 0 else MOVES[k] for k in wanted]
+    torch.testing.assert_close(motion.flatten(2).median(2).values.T, torch.tensor(np.array(moves)).float(), atol=0.1, rtol=0)
+    assert len({tuple(move) for move in moves}) > 1, "motion that is the same in all frames would show no shift in time"
+
+
+def test_the_key_frame_is_the_last_i_frame_of_a_real_file_at_a_time_of_the_clip(small, panned_row):
+    view = {**PLAIN, "size": 48, "aspect": [4 / 3, 4 / 3]}
+    method = small.method("cmd", short_side=48, view=view)
+    pictures = torch.from_numpy(np.stack([cv2.resize(panned(k), (48, 48), interpolation=cv2.INTER_AREA) for k in range(40)]))
+    for first, keys in ((8, {0, 12}), (13, {12}), (25, {24})):
+        shown = method.key_frame_view(batch_of(method, panned_row, first, videos=12), small.at(0))[:, :, 0] * 255
+        missed = (shown[:, None] - pictures.movedim(3, 1).float()).abs().mean((2, 3, 4))  # of each sample from each frame
+        assert set(missed.argmin(1).tolist()) == keys
+        assert missed.min(1).values.max() < 0.3 * missed.median()
 
 
 @pytest.mark.parametrize("gap", [-3, 0, 2, 5])
@@ -106,7 +167,7 @@ def test_the_target_comes_after_the_gap_and_other_times_do_not_overlap_it(small,
     assert motion.shape[:4] == (40, 3, 2, 4)
     numbers = (motion[:, :, 0, :, 16, 16] * config.motion_clamp * 10).round().long()
     last = (16 - 1) * 2
-    assert numbers[:, 0].tolist() == [[last + 1 + gap + i for i in range(4)]] * 40
+    assert numbers[:, 0].tolist() == [[last + gap + i for i in range(4)]] * 40
     starts = numbers[:, 1:, 0]
     assert torch.equal(numbers[:, 1:], starts[..., None] + torch.arange(4))
     assert ((starts - numbers[:, :1, 0]).abs() >= 4).all()
@@ -177,7 +238,7 @@ def test_both_sides_learn(small):
     [
         ({"context_weight": 0, "motion_weight": 0}, "one of the two"),
         ({"frames": 1, "motion_gap": 0}, "no room"),
-        ({"motion_gap": -62}, "at least -61"),
+        ({"motion_gap": -61}, "at least -60"),
         ({"decoder_dim": 30}, "multiple of decoder_heads"),
         ({"view": {**PLAIN, "consistent": False}}, "consistent"),
     ],

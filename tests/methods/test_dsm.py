@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reelvec.backbones import build_encoder
 from reelvec.core import Stream
 from reelvec.methods.dsm import Dsm, DsmConfig
 from reelvec.views import make_view
@@ -140,3 +141,11 @@ def test_the_head_is_one_linear_layer_unless_a_hidden_one_is_asked_for():
 def test_impossible_settings_are_refused(wrong, named):
     with pytest.raises(ValueError, match=named):
         DsmConfig.model_validate(wrong)
+
+
+def test_the_papers_clips_fit_the_papers_network():
+    c = DsmConfig()
+    assert (c.encoder, c.frames, c.stride, c.view.size) == ("i3d", 16, 4, 224)
+    encoder = build_encoder(c.encoder, 3, **c.encoder_arguments).eval()
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 3, c.frames, c.view.size, c.view.size)).shape == (1, 1024, 2, 7, 7)

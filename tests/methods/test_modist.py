@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from reelvec.core import Batch, Clips, Progress, Stream
+from reelvec.engine.config import merge, parse_settings
 from reelvec.methods.modist import Modist
 from reelvec.views import ViewConfig
 
@@ -130,3 +131,11 @@ def test_both_pathways_are_kept_where_the_motion_pathway_can_be_fed():
     _, card = made(motion_input="flow_uv", edge_clamp=8.0).encoders()["motion"]
     assert card.needs.streams[0].stream == Stream.FLOW
     assert card.std == (8.0 * 16 / 256,) * 2
+
+
+def test_the_papers_stems_can_be_made_alike_and_its_blur_is_three_pixels_wide():
+    assert Modist.Config().view.blur_kernel == 3
+    changes = parse_settings(["motion_encoder_arguments.stem_stride=2", "queue=8"])
+    method = Modist(Modist.Config.model_validate(merge({}, changes, Modist.Config)["settings"]))
+    visual, motion = (network.body.stem[0] for network in (method.visual, method.motion))
+    assert (visual.kernel_size, visual.stride) == (motion.kernel_size, motion.stride) == ((5, 7, 7), (2, 2, 2))

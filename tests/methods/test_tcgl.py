@@ -152,6 +152,27 @@ def test_sets_are_neighbouring_frames(small):
     assert torch.equal(sets, torch.stack(expected))
 
 
+@pytest.mark.parametrize(("frames", "shown"), [(4, 8), (3, 9), (8, 8)])
+def test_sets_too_short_for_c3d_are_shown_again(frames, shown, small):
+    method = small.method("tcgl", encoder="c3d", frames=4 * frames, frame_sets=4)
+    views = torch.randn(2, 3, 3, 4 * frames, 8, 8)
+    sets = method.frame_sets(views)
+    assert sets.shape == (2, 3, 4, 3, shown, 8, 8)
+    for k in range(4):
+        for t in range(shown):
+            assert torch.equal(sets[:, :, k, :, t], views[:, :, :, k * frames + t % frames])
+
+
+def test_c3d_learns_from_sets_of_four_frames(small):
+    view = {**small.recipe("tcgl", "paper")["settings"]["view"], "size": 16}
+    arguments = {"remove_temporal_mean": True}
+    method = small.method("tcgl", encoder="c3d", encoder_arguments=arguments, frames=8, frame_sets=2, view=view)
+    outputs = method.step(small.batch(method.needs(), videos=2), small.at(0))
+    outputs["loss"].backward()
+    assert {"order", "intra", "inter"} < set(outputs)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.visual.parameters())
+
+
 def test_views_of_a_graph_differ_by_what_is_dropped_alone(small):
     method = small.method("tcgl", dropped_edges=0.0, masked_features=0.0)
     nodes, draws = torch.randn(4, 3, method.visual.dim), small.at(0).draws(small.batch(method.needs(), videos=4), "graph")

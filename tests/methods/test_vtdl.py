@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reelvec.backbones import build_encoder
 from reelvec.core import Stream
 from reelvec.methods._anchor_clips import basic_view
 from reelvec.methods.vtdl import VtdlConfig
@@ -111,3 +112,11 @@ def test_the_queue_takes_keys_and_no_hard_negatives(small):
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         VtdlConfig.model_validate(wrong)
+
+
+def test_the_papers_clips_fit_the_papers_network():
+    c = VtdlConfig()
+    assert (c.encoder, c.frames, c.stride, c.view.size) == ("i3d", 16, 4, 224)
+    encoder = build_encoder(c.encoder, 3, **c.encoder_arguments).eval()
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 3, c.frames, c.view.size, c.view.size)).shape == (1, 1024, 2, 7, 7)

@@ -9,7 +9,9 @@ from reelvec.core.shapes import Float
 
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 """widths of the convolutions; stages are parted by max-pools"""
-_LEAST_FRAMES, _LEAST_SIDE = 8, 16
+LEAST_FRAMES = 8
+"""of a clip: its pools reduce a shorter one to nothing"""
+_LEAST_SIDE = 16
 
 
 class _Column(nn.Sequential):
@@ -33,10 +35,10 @@ class _Column(nn.Sequential):
     def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h2 w2"]:
         """Leave out the last pool; ReelvecError for clips that the four others reduce to nothing."""
         time, height, width = clip.shape[2:]
-        if time < _LEAST_FRAMES or min(height, width) < _LEAST_SIDE:
+        if time < LEAST_FRAMES or min(height, width) < _LEAST_SIDE:
             raise ReelvecError(
                 f"c3d on clips of {time} frames of {height}x{width}",
-                f"pools that need at least {_LEAST_FRAMES} frames of {_LEAST_SIDE}x{_LEAST_SIDE}",
+                f"pools that need at least {LEAST_FRAMES} frames of {_LEAST_SIDE}x{_LEAST_SIDE}",
                 "take longer or larger clips (repeat the frames of short ones), or another backbone",
             )
         return super().forward(clip)

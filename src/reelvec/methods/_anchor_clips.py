@@ -18,7 +18,7 @@ from reelvec.views.warp import resample, still_grid, turned
 class AnchorConfig(Config):
     """The network, the clips and the contrast; the defaults are the released ones."""
 
-    encoder: str = "r3d_18"
+    encoder: str = "i3d"
     encoder_arguments: dict = {}
     frames: PositiveInt = 16
     stride: PositiveInt = 4

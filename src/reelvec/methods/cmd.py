@@ -48,7 +48,8 @@ class CmdConfig(Config):
     motion_frames: PositiveInt = 8
     """neighbouring frames whose vectors are predicted"""
     motion_gap: int = 2
-    """frames between the clip's last frame and the first whose vectors are predicted; negative: within the clip"""
+    """frames between the clip's last frame and the first whose vectors are predicted; negative: within the clip. The vectors
+    of a frame are those of the codec, which lead to it from the frame before"""
     other_times: NonNegativeInt = 3
     """stretches of motion from other times of the same video, as negatives"""
     context_frames: PositiveInt = 5
@@ -86,12 +87,16 @@ class CmdConfig(Config):
 
     @property
     def target(self) -> int:
-        """First frame whose vectors are predicted, counted from the clip's first."""
-        return self.clip_span + self.motion_gap
+        """First map of motion that is predicted, counted from the clip's first.
+
+        Maps here lead from their frame to the next one, vectors of the codec to their frame from the one before: those of
+        frame k are map k - 1.
+        """
+        return self.clip_span + self.motion_gap - 1
 
     @property
     def span(self) -> int:
-        """Frames whose vectors are read: all of the clip and of the target."""
+        """Maps of motion that are read: all of the clip and of the target."""
         return max(self.clip_span, self.target + self.motion_frames)
 
     @property
@@ -107,7 +112,7 @@ class CmdConfig(Config):
         if not self.view.consistent:
             raise ValueError("view.consistent must be true: motion is cut out by the clip's one crop")
         if self.target < 0:
-            raise ValueError(f"motion_gap must be at least {-self.clip_span}, the clip's beginning")
+            raise ValueError(f"motion_gap must be at least {1 - self.clip_span}: no motion leads to the clip's first frame")
         if self.other_times and not self.other_starts:
             raise ValueError("other_times: clip and target have no room for other motion; lengthen the clip or set it to 0")
         if self.decoder_dim % self.decoder_heads:

@@ -11,6 +11,7 @@ trained network, with gradient, in a pass of its own, and never enters the queue
 Deviations from the released code: distortions are drawn for each clip instead of each batch and read between pixels; the turn
 of a view follows its crop; batch norm over all processes; flow in pixels instead of stretched to its own minimum and maximum.
 The spline is the default distortion (the released trainer calls the bumps); no setting takes the negative from another video.
+Another time starts anywhere `min_gap_seconds` away; the released draw moves one that is closer by a third of the video.
 """
 
 from typing import ClassVar, Literal

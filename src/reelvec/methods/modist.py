@@ -9,7 +9,9 @@ different videos repel, within each pathway and across the two. Flow is needed w
 What is not published, and what stands here instead (the card's defaults): the clamp of the flow edges (10 px at a short side of
 256), the first term made symmetric (both clips are queries in turn), aligned pairs across the pathways, a loss of the motion
 pathway of its own (the patent's abstract names all three families; the released default leaves it out: `motion_weight: 0`).
-Edge maps have one channel here; the released network takes the same map three times, which is the same function.
+Edge maps have one channel here; the released network takes the same map three times, which is the same function. The released
+pathways have one stem; here both span five frames, but that of the default visual network takes every second frame and that of
+the default motion network every one (`motion_encoder_arguments: {stem_stride: 2}` makes them alike).
 """
 
 from typing import Any, ClassVar, Literal
@@ -51,8 +53,9 @@ class ModistConfig(Config):
     fit: Literal["keep", "square"] = "keep"
     view: ViewConfig = ViewConfig(
         size=224, area=(0.3, 1.0), aspect=(0.5, 2.0), flip=0.5, jitter=0.8, brightness=0.4, contrast=0.4,
-        saturation=0.4, hue=0.0, grey=0.2, blur=0.5, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225),
+        saturation=0.4, hue=0.0, grey=0.2, blur=0.5, blur_kernel=3, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225),
     )  # fmt: skip
+    """of both RGB clips, each with draws of its own; the blur's kernel is the released 3 x 3, whatever the size"""
     motion_input: MotionInput = "edge_a"
     flow_source: Literal["dis", "codec"] = "dis"
     edge_clamp: float = 10.0

@@ -10,7 +10,9 @@ and features, and each node has to find itself in it among the nodes of its grap
 Deviations from the released code: the order head reads the snippets as the encoder gives them, not as the graph mixes them.
 Links between true neighbours tell which snippet stands in the middle, and so all but the direction of time; a complete graph
 of three nodes, the other way out, gives all of them the same features. The mean over time is taken out of the clips inside the
-encoder, so that it is taken out wherever the encoder is used. Dropped edges, features and units are drawn per sample.
+encoder, so that it is taken out wherever the encoder is used. Dropped edges, features and units are drawn per sample. The
+default depth is r3d_18; the released scripts differ among themselves, pre-training on UCF101 with (3, 4, 6, 3) blocks, which is
+r3d_34. As there, the sets of C3D are shown twice, because its pools need eight frames.
 """
 
 from math import factorial
@@ -22,6 +24,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor, nn
 
 from reelvec.backbones import build_encoder
+from reelvec.backbones.c3d import LEAST_FRAMES
 from reelvec.core import Batch, Config, Draws, Encoder, EncoderCard, Method, Needs, Progress, Stream, StreamNeed, Times
 from reelvec.core.shapes import Float
 from reelvec.parts.graph import GraphConvolution, chain
@@ -33,7 +36,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TcglConfig(Config):
-    """Settings; the defaults are those of the released UCF101 configuration with an R3D."""
+    """Settings; the defaults are those of the released UCF101 configuration with an R3D, but for its depth."""
 
     encoder: str = "r3d_18"
     encoder_arguments: dict = {"remove_temporal_mean": True}
@@ -126,7 +129,7 @@ class Tcgl(Method):
             outputs["order"] = F.cross_entropy(logits.float(), truth)
             outputs["order_accuracy"] = (logits.argmax(1) == truth).float().mean()
         if c.intra_weight:
-            sets = views.unflatten(3, (c.frame_sets, -1)).movedim(3, 2)  # b n sets c t s s
+            sets = self.frame_sets(views)
             nodes = self.visual.features(sets.flatten(0, 2)).unflatten(0, sets.shape[:3])
             graphs = [self.contrast(nodes[:, i], self.intra[i], draws.within(f"intra{i}")) for i in range(c.snippets)]
             outputs["intra"] = torch.stack(graphs).mean()
@@ -135,6 +138,12 @@ class Tcgl(Method):
         weights = {"order": c.order_weight, "intra": c.intra_weight, "inter": c.inter_weight}
         loss = torch.stack([weight * outputs[term] for term, weight in weights.items() if weight]).sum()
         return {"loss": loss, **outputs}
+
+    def frame_sets(self, views: Float[Tensor, "b n c t s s"]) -> Float[Tensor, "b n k c t2 s s"]:
+        """Cut snippets into sets of neighbouring frames; a set too short for C3D is repeated until it is long enough."""
+        sets = views.unflatten(3, (self.config.frame_sets, -1)).movedim(3, 2)
+        shortest = LEAST_FRAMES if self.visual.architecture == "c3d" else 1
+        return sets.repeat(1, 1, 1, 1, -(-shortest // sets.shape[4]), 1, 1)
 
     def tell_order(self, snippets: Float[Tensor, "b n d"], draws: Draws) -> tuple[Tensor, Float[Tensor, "b classes"]]:
         """Shuffle the snippets; return the class of each order, and the logits of what is told from the features alone."""

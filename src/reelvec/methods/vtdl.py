@@ -9,7 +9,9 @@ network, with gradient, in a pass of its own; it never enters the memory.
 Deviations from the released code: the weight of the mix is drawn for each clip instead of each batch; the turn of a view
 follows its crop; batch norm over all processes instead of shuffled. As there, the positive shows the same frames as the
 query. The triplet loss, which the released trainer computes and only logs, can be added by its weight. Not in the released
-code: a memory bank by video in place of the queue.
+code: a memory bank by video in place of the queue. Another interval starts anywhere `min_gap_seconds` away; the released draw
+moves one that is closer by a third of the video. The picture laid over a clip is a frame of its own, as released; the general
+form of the augmentation, any fixed picture, is `add_picture` alone: no setting leads to it.
 """
 
 from typing import Annotated, ClassVar, Literal
