@@ -167,7 +167,8 @@ def _one(name: str, arm_name: str, key: dict[str, Any], videos: VideoSet, work: 
     `key` is all that the numbers hang on, and the run folder is named by it: equal arms of several studies share a run, and
     a setting that has changed makes another.
     """
-    torch.set_num_threads(1)
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # another arm has the other core
     study = find_study(name)
     arm, content = study.arms[arm_name], key["run"]
     trained = {name: key[name] for name in ("run", "encoder", "videos")}  # the rest is about measuring
