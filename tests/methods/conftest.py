@@ -15,6 +15,11 @@ SMALL = {
     "size": 32, "short_side": 40, "queue": 24, "hidden": 16, "dim": 8, "prototypes": 5, "stride": 2, "clips": 2,
     "decoder_dim": 16,
 }  # fmt: skip
+FORMS = {name: (name, {}) for name in METHODS} | {
+    "dsm of dsm-cpu": ("dsm", {"hard_negative": "flow_warp", "head_batch_norm": True}),
+    "vtdl with a bank": ("vtdl", {"negatives": "bank"}),
+}
+"""every method's default, and forms of which the default shows nothing: another stream, another memory"""
 CHANNELS = {Stream.RGB: 3, Stream.FLOW: 2, Stream.FLOW_EDGES: 1, Stream.MOTION_VECTORS: 2, Stream.KEYFRAMES: 3}
 
 
@@ -93,11 +98,18 @@ def change_clip(batch, stream, clip):
     return replace(batch, streams={**batch.streams, stream: Clips(frames, clips.size)})
 
 
+def pytest_generate_tests(metafunc):
+    """A test that asks for `form` runs once for each line of FORMS."""
+    if "form" in metafunc.fixturenames:
+        metafunc.parametrize("form", FORMS)
+
+
 @pytest.fixture
 def small():
     """The functions of this file, for test modules (which cannot import one another)."""
 
     class Small:
+        forms = FORMS
         method = staticmethod(small_method)
         batch = staticmethod(make_batch)
         at = staticmethod(progress)

@@ -117,13 +117,13 @@ def test_six_steps_are_three_and_save_and_load_and_three(name, small):
     assert_same(second.state_dict(), whole.state_dict())
 
 
-@every_method
-def test_runs_in_bfloat16(name, small):
-    method = small.method(name)
+def test_runs_in_bfloat16(form, small):
+    name, changes = small.forms[form]
+    method = small.method(name, **changes)
     with torch.autocast("cpu", torch.bfloat16):
         loss = method.step(small.batch(method.needs()), small.at(0))["loss"]
     loss.backward()
-    exact = small.method(name).step(small.batch(method.needs()), small.at(0))["loss"]
+    exact = small.method(name, **changes).step(small.batch(method.needs()), small.at(0))["loss"]
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, exact, rtol=0.05, atol=0.05)
     assert all(p.grad.isfinite().all() for p in method.parameters() if p.requires_grad)
@@ -192,15 +192,16 @@ def test_stored_numbers_of_three_steps_do_not_move(name, small):
 
 
 def test_two_processes_are_one_of_twice_the_batch(small, tmp_path, run_two_processes):
-    """All methods in one pair of processes: equal weights and queues on both, those of one process to rounding."""
+    """All forms in one pair of processes: equal weights and queues on both, those of one process to rounding."""
     ours, theirs = run_two_processes(Path(__file__).with_name("two_processes.py"), tmp_path)
-    for name in METHODS:
-        assert_same(ours[name]["state"], theirs[name]["state"])
-        method = small.method(name)
+    for form, (name, changes) in small.forms.items():
+        assert_same(ours[form]["state"], theirs[form]["state"])
+        method = small.method(name, **changes)
         losses = small.train(method, SGD(method.parameters(), lr=0.01), range(2), videos=8)
-        mean = [(a + b) / 2 for a, b in zip(ours[name]["losses"], theirs[name]["losses"], strict=True)]
-        assert mean == pytest.approx(losses, rel=1e-3), name
+        mean = [(a + b) / 2 for a, b in zip(ours[form]["losses"], theirs[form]["losses"], strict=True)]
+        assert mean == pytest.approx(losses, rel=1e-3), form
+        # rounding that another order of the batch brings moves weights of cmd by 0.0024 in one process already
         for key, tensor in method.state_dict().items():
             torch.testing.assert_close(
-                ours[name]["state"][key], tensor, rtol=1e-2, atol=2e-3, msg=lambda m, key=key, name=name: f"{name} {key}: {m}"
+                ours[form]["state"][key], tensor, rtol=1e-2, atol=4e-3, msg=lambda m, key=key, form=form: f"{form} {key}: {m}"
             )

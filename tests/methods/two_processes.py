@@ -5,12 +5,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from conftest import make_batch, progress, small_method
+from conftest import FORMS, make_batch, progress, small_method
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
 
-from reelvec.methods import METHODS
 from reelvec.parts import sync_batch_norms
 
 
@@ -25,8 +24,8 @@ class Step(nn.Module):
         return self.method.step(batch, at)
 
 
-def work(name, rank):
-    method = small_method(name)
+def work(name, changes, rank):
+    method = small_method(name, **changes)
     sync_batch_norms(method)
     forward = DistributedDataParallel(Step(method), broadcast_buffers=False)
     optimiser, losses = SGD(method.parameters(), lr=0.01), []
@@ -45,5 +44,5 @@ if __name__ == "__main__":
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    torch.save({name: work(name, rank) for name in METHODS}, folder / f"{rank}.pt")
+    torch.save({form: work(name, changes, rank) for form, (name, changes) in FORMS.items()}, folder / f"{rank}.pt")
     dist.destroy_process_group()
