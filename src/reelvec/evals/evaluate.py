@@ -35,6 +35,7 @@ def evaluate(
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
     tasks: tuple[str, ...] = ("knn", "linear", "retrieval"),
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     clips: int | None = None,
@@ -56,6 +57,7 @@ def evaluate(
         split_column: words such as train and test. Without one, 30 % of each class are held out by `seed`.
         group_column: videos of one group (source file, patient) are never on both sides.
         videos: the folder of the videos that official split files list.
+        accept_shared_sources: measure although videos of one source stand on both sides of the given split; a note says so.
         tasks: names in `EVALS` and `CLIP_EVALS`; the latter train on clips and take minutes, and what they found is kept.
         settings: task -> its settings, such as {"knn": {"k": 10}}.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
@@ -74,12 +76,13 @@ def evaluate(
     asked = {
         "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
         "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
+        "accept_shared_sources": accept_shared_sources,
     }  # fmt: skip
     evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
     refuse_no_clips(clips)
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
-        videos=videos,
+        videos=videos, accept_shared_sources=accept_shared_sources,
     )  # fmt: skip
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)
@@ -273,10 +276,10 @@ def _protocol(
 
 def reading_in_words(labelled: Labels, clips: int | None, seed: int) -> dict[str, str]:
     """Say how the sides came about and how features were read."""
-    grouped = labelled.videos[0].group is not None
+    groups = f", {len(shared)} groups on both sides" if (shared := labelled.shared_groups) else ", groups kept together"
     split = "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each class held out by seed {seed}"
     per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
     return {
-        "split": split + (", groups kept together" if grouped else ""),
+        "split": split + (groups if labelled.groups else ""),
         "features": f"frozen, evaluation mode, centre square; {per_video}, spread evenly, features averaged",
     }

@@ -42,6 +42,7 @@ def battery(
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     clips: int | None = None,
     encoders: tuple[str, ...] | None = None,
@@ -81,7 +82,7 @@ def battery(
     hashes = {name: card.weights_sha256 for name, (_, card) in loaded.items()}
     columns = {
         "path_column": path_column, "label_column": label_column, "split_column": split_column, "group_column": group_column,
-        "videos": videos,
+        "videos": videos, "accept_shared_sources": accept_shared_sources,
     }  # fmt: skip
     common: dict[str, Any] = {"device": device, "seed": seed, "on_progress": on_progress}
     reading = {"clips": clips, "encoders": encoders, "workers": workers, **common}
