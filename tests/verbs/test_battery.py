@@ -156,3 +156,18 @@ def test_small_transformers_run_through_all_of_it(name: str, shapes: Path, tmp_p
     assert {"knn", "linear", "finetune", "attentive", "linear coclr"} <= set(table["columns"])
     for row in table["rows"][:2]:
         assert all(0 <= value <= 1 for value in row["values"].values())
+
+
+def test_a_head_that_fails_is_left_out_and_the_rest_is_kept(run: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SUITES, "quick", ("knn", "linear_sgd", "attentive"))
+    settings = {
+        "attentive": {"epochs": 1, "memory_gb": 0, "disk_gb": 0},
+        "linear_sgd": {"recipes": ("severe",)},
+    }
+    for _ in range(2):  # the second time it is kept, and still said
+        got = battery(run, shapes / "labels.csv", label_column="motion", settings=settings, clips=1)
+        reasons = {one["name"]: one["reason"] for one in got["left_out"]}
+        assert "allowed: 0 GB of memory" in reasons["attentive of visual, motion"]
+        table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
+        assert {"knn", "linear severe"} <= set(table["rows"][0]["values"])
+        assert "attentive" not in table["rows"][0]["values"]

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,15 @@ def evaluate(
         index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
-    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "tables", "file",
-    "answers", "features"}; each table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim",
-    "values", "low", "high", "details"}]}, values being shares of test videos and low and high their 95 % intervals. "answers"
-    names the file of every single answer (`evals.answers`), "features" the folder of each encoder's features, which the next
-    measure on these videos takes from there; both are beside `out`.
+    A task that trains on clips and cannot be done with a network leaves its columns of that row empty, and "failed" has the
+    reason: {"label_column", "task", "row", "reason"}; where it is the only task, the error is raised.
+
+    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "failed",
+    "tables", "file", "answers", "features"}; each table is {"label_column", "classes", "train", "test", "data", "columns",
+    "rows": [{"name", "dim", "values", "low", "high", "details"}]}, values being shares of test videos and low and high their
+    95 % intervals, "data" hashes of what it was measured on. "answers" names the file of every single answer
+    (`evals.answers`), "features" the folder of each encoder's features, which the next measure on these videos takes from
+    there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
     asked = {
@@ -111,15 +116,18 @@ def evaluate(
     notes = list(labelled.notes)
     networks = _networks(loaded, seed, baselines) if clip_evals else []
     answers: list[Any] = []
-    tables = []
+    tables, empty = [], list[dict[str, str]]()
     for column in labelled.columns:
         sides = [tests[column][i] for i in kept]
         check_sides(labelled, column, kept, sides, left_out, notes)
         numbers = Numbered.of([video.labels[column] for video in of_kept], sides, [video.group for video in of_kept])
-        found = clip_outcomes(
+        found, failed = clip_outcomes(
             clip_evals, networks, probed, shown, numbers.labels, numbers.test, numbers.groups,
             folder=file.parent / "kept", device=on_device, workers=workers, on_progress=on_progress,
+            goes_on=len(tasks) > 1,
         )  # fmt: skip
+        empty += [{"label_column": column, **asdict(one)} for one in failed]
+        notes += [f"{column}: no {one.task} of {one.row}: {' '.join(one.reason.split())}" for one in failed]
         table = fill_table(evals, rows, numbers, clip_evals, found)
         notes += [f"{column}: {note}" for note in table.pop("notes")]
         tested = [video for video, is_test in zip(of_kept, sides, strict=True) if is_test]
@@ -134,6 +142,7 @@ def evaluate(
         "protocol": _protocol(labelled, {**evals, **clip_evals}, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
+        "failed": empty,
         "tables": tables,
         "file": str(file),
         "answers": answers_file(file).name,

@@ -67,7 +67,8 @@ def battery(
 
     What was finished before with the same weights, data and settings is not done again. `evaluate`, `diagnose` and `health`
     share one index of the labelled videos, <labels>-suite.index.parquet beside `out`. Returns the summary: {"run", "suite",
-    "parts": [{"name", "file", "seconds", "kept"}], "left_out": [{"name", "reason"}], "seconds", "file"}.
+    "parts": [{"name", "file", "seconds", "kept", "failed"}], "left_out": [{"name", "reason"}], "seconds", "file"}; what failed
+    inside a part stands in "left_out" too.
     Raises ReelvecError for an unknown suite or task, and where nothing could be measured.
     """
     given = {task: dict(values) for task, values in (settings or {}).items()}
@@ -145,7 +146,14 @@ def battery(
             except ReelvecError as error:
                 left_out[name] = str(error)
                 continue
-            parts.append({"name": name, "file": found["file"], "seconds": perf_counter() - began, "kept": False, "key": key})
+            failed = [
+                (f"{one['task']} of {one['row']}, {one['label_column']}", one["reason"]) for one in found.get("failed", ())
+            ]
+            took = perf_counter() - began
+            parts.append({
+                "name": name, "file": found["file"], "seconds": took, "kept": False, "key": key, "failed": dict(failed),
+            })  # fmt: skip
+        left_out |= parts[-1].get("failed", {})
         summary["left_out"] = [{"name": what, "reason": why} for what, why in left_out.items()]
         summary["seconds"] = sum(part["seconds"] for part in parts)
         write_json(file, summary)  # after every part: a stopped suite goes on from there
