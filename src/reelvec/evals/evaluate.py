@@ -1,5 +1,7 @@
 """`reelvec evaluate`: labelled videos and a run in, a table with all that it has to be compared with out."""
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,12 +21,17 @@ from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.features import read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
 from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
-from reelvec.evals.labels import Labels, read_labels
+from reelvec.evals.labels import LabelledVideo, Labels, read_labels
 from reelvec.evals.results import FEATURES, answers_file, result_file
 from reelvec.evals.table import EVALS, Eval, Features, Numbered, fill_table, seeded, with_settings
 
 TEST_SHARE = 0.3
 """of each class, held out where no split is given"""
+OF_VIDEOS = "Wilson score interval over test videos"
+OF_GROUPS = (
+    "interval over groups of test videos: Wilson's, of as many trials as the videos are worth when those of one group go "
+    "together (variance linearised by group, Student's; at most the number of videos)"
+)
 
 
 def evaluate(
@@ -132,8 +139,9 @@ def evaluate(
         notes += [f"{column}: {note}" for note in table.pop("notes")]
         tested = [video for video, is_test in zip(of_kept, sides, strict=True) if is_test]
         paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
-        answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
-        tables.append({"label_column": column, **table})
+        groups = [video.group for video in tested]
+        answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"], groups)
+        tables.append({"label_column": column, "data": fingerprints(of_kept, column, sides), **table})
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
@@ -266,6 +274,17 @@ def check_sides(
         )
 
 
+def fingerprints(videos: Sequence[LabelledVideo], column: str, tests: Sequence[bool]) -> dict[str, str]:
+    """Return hashes of what a table was measured on: other hashes are other videos, labels, sides or groups."""
+    facts = {
+        "videos": [video.path for video in videos],
+        "labels": [video.labels[column] for video in videos],
+        "sides": list(tests),
+        "groups": [video.group for video in videos],
+    }
+    return {name: hashlib.sha256(json.dumps(fact).encode()).hexdigest()[:16] for name, fact in facts.items()}
+
+
 def _protocol(
     labelled: Labels, evals: Mapping[str, Eval | ClipEval], clips: int | None, seed: int, baselines: bool
 ) -> dict[str, str]:
@@ -278,7 +297,7 @@ def _protocol(
     return {
         **reading_in_words(labelled, clips, seed),
         **(beside if baselines else {}),
-        "interval": "95 % Wilson score interval over test videos; of means over draws or episodes, as said with them",
+        "interval": f"95 % {OF_GROUPS if labelled.groups else OF_VIDEOS}; of means over draws or episodes, as said with them",
         **{task: one.protocol for task, one in evals.items()},
     }
 
