@@ -41,7 +41,7 @@ SMALL = {"lowshot": {"draws": 2, "shares": (), "per_class": (1,)}, "fewshot": {"
 def test_parts_are_done_once_and_what_is_left_out_is_said(run: Path, shapes: Path) -> None:
     got = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
     assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "diagnose_masks", "class_maps"]
-    assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection"}
+    assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection", "pair_similarity"}
     assert all("add --" in one["reason"] for one in got["left_out"])
     table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
     assert {"knn", "linear", "R@1", "lowshot 1 a class"} <= set(table["columns"])
@@ -113,7 +113,7 @@ def test_settings_that_a_part_does_not_take(run: Path, tmp_path: Path, part: str
 
 
 def test_nothing_to_measure_and_unknown_words_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReelvecError, match="add --labels FILE, --masks FOLDER or --boxes FILE"):
+    with pytest.raises(ReelvecError, match="add --labels FILE, --masks FOLDER, --boxes FILE or --pairs FILE"):
         battery(run)
     with pytest.raises(ReelvecError, match="suites quick, full"):
         battery(run, masks=tmp_path, suite="all")

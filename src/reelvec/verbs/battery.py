@@ -16,7 +16,17 @@ from reelvec import __version__
 from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.data.index import index
 from reelvec.engine.extract import OnProgress
-from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
+from reelvec.evals import (
+    class_maps,
+    detection,
+    diagnose,
+    diagnose_masks,
+    evaluate,
+    health,
+    localisation,
+    pair_similarity,
+    propagation,
+)
 from reelvec.evals.evaluate import load_encoders
 from reelvec.evals.labels import read_labels
 
@@ -37,6 +47,7 @@ def battery(
     suite: str = "quick",
     masks: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
+    pairs: str | os.PathLike[str] | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
@@ -60,8 +71,9 @@ def battery(
         suite: "quick" measures frozen features; "full" trains heads and fine-tunes as well, which takes minutes to hours.
         masks: a folder of frames with masks, as `propagation` takes it.
         boxes: a table of boxes, as `detection` takes it.
+        pairs: pairs of videos in folds, as `pair_similarity` takes them; without labels, `videos` is the folder of these.
         settings: task -> its settings; beside those of `evaluate`, "diagnose", "diagnose_masks", "health", "propagation",
-            "localisation", "detection" and "class_maps" are tasks.
+            "localisation", "detection", "class_maps" and "pair_similarity" are tasks.
         out: JSON file of the summary; None: evals/suite-<suite>-step<step>.json in the run folder. What each part found is
             written where it writes it when asked for alone.
 
@@ -74,10 +86,9 @@ def battery(
     given = {task: dict(values) for task, values in (settings or {}).items()}
     tasks = _tasks(suite, given)
     given |= {part: _fitting(part, values) for part, values in given.items() if part in _PARTS}
-    if labels is None and masks is None and boxes is None:
-        raise ReelvecError(
-            f"evaluate {run} with --suite {suite}", "no data", "add --labels FILE, --masks FOLDER or --boxes FILE, or several"
-        )
+    if labels is None and masks is None and boxes is None and pairs is None:
+        do = "add --labels FILE, --masks FOLDER, --boxes FILE or --pairs FILE, or several"
+        raise ReelvecError(f"evaluate {run} with --suite {suite}", "no data", do)
     loaded = load_encoders(run, encoders)
     step = max(card.step for _, card in loaded.values())
     hashes = {name: card.weights_sha256 for name, (_, card) in loaded.items()}
@@ -118,6 +129,10 @@ def battery(
         plan.append(("detection", detection, boxes, {"workers": workers, **visual}))
     else:
         left_out["detection"] = "no boxes: add --boxes TABLE"
+    if pairs is not None:
+        plan.append(("pair_similarity", pair_similarity, pairs, {**({"videos": videos} if labels is None else {}), **reading}))
+    else:
+        left_out["pair_similarity"] = "no pairs of videos: add --pairs FILE"
 
     before = {part["name"]: part for part in _before(file)}
     parts: list[dict[str, Any]] = []
@@ -173,6 +188,7 @@ _PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "localisation": localisation,
     "propagation": propagation,
     "detection": detection,
+    "pair_similarity": pair_similarity,
 }
 """what is measured beside `evaluate`; the settings of a part are the arguments of its function"""
 
