@@ -27,8 +27,10 @@ from reelvec.evals import (
     pair_similarity,
     propagation,
 )
-from reelvec.evals.evaluate import load_encoders
+from reelvec.evals.dense.box_table import read_boxes
+from reelvec.evals.evaluate import TEST_SHARE, load_encoders
 from reelvec.evals.labels import read_labels
+from reelvec.evals.pair_files import read_pairs
 
 SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("knn", "linear", "retrieval", "lowshot", "fewshot", "similarity"),
@@ -78,9 +80,9 @@ def battery(
             written where it writes it when asked for alone.
 
     What was finished before with the same weights, data and settings is not done again. `evaluate`, `diagnose` and `health`
-    share one index of the labelled videos, <labels>-suite.index.parquet beside `out`. Returns the summary: {"run", "suite",
-    "parts": [{"name", "file", "seconds", "kept", "failed"}], "left_out": [{"name", "reason"}], "seconds", "file"}; what failed
-    inside a part stands in "left_out" too.
+    share one index of the labelled videos, <labels>-suite.index.parquet beside `out`; frozen features of evaluate and diagnose
+    are of one decoding. Returns the summary: {"run", "suite", "parts": [{"name", "file", "seconds", "kept", "failed"}],
+    "left_out": [{"name", "reason"}], "seconds", "file"}; what failed inside a part stands in "left_out" too.
     Raises ReelvecError for an unknown suite or task, and where nothing could be measured.
     """
     given = {task: dict(values) for task, values in (settings or {}).items()}
@@ -111,15 +113,18 @@ def battery(
         seen = [video.path for video in read_labels(labels, **_words(columns)).videos]
         probed = file.parent / f"{Path(labels).absolute().stem}-suite.index.parquet"
         shared = {**columns, **reading, "index_file": probed}
-        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
+        # diagnose comes first: what it decodes is all that evaluate reads of frozen features
         plan.append(("diagnose", diagnose, labels, shared))
+        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
         plan.append(("health", health, probed, reading))
         if _is_generated(Path(labels)):
             of_shapes = {"label_column": label_column, "workers": workers, **visual}
             plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
             plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
+        else:
+            left_out |= dict.fromkeys(("diagnose_masks", "class_maps"), _NO_TRUTH)
     else:
-        left_out |= dict.fromkeys([*tasks, "diagnose", "health"], "no labels: add --labels")
+        left_out |= dict.fromkeys([*tasks, "diagnose", "health", "diagnose_masks", "class_maps"], "no labels: add --labels")
     if masks is not None:
         plan.append(("localisation", localisation, masks, {**small, **visual}))
         plan.append(("propagation", propagation, masks, {**small, **visual}))
@@ -147,7 +152,7 @@ def battery(
     for name, verb, data, arguments in plan:
         arguments = {**arguments, **given.get(name, {})}
         of_labels = name in ("evaluate", "diagnose", "health")
-        key = _key(name, hashes, [labels, *seen] if of_labels else [data], arguments)
+        key = _key(name, hashes, [labels, *seen] if of_labels else _files(name, data, arguments), arguments)
         last = before.get(name, {})
         is_kept = last.get("key") == key and Path(last["file"]).is_file()
         began = perf_counter()
@@ -168,7 +173,8 @@ def battery(
             parts.append({
                 "name": name, "file": found["file"], "seconds": took, "kept": False, "key": key, "failed": dict(failed),
             })  # fmt: skip
-        left_out |= parts[-1].get("failed", {})
+        left_out |= parts[-1].get("failed", {})  # before they are put in order
+        parts.sort(key=lambda part: _ORDER.index(part["name"]))
         summary["left_out"] = [{"name": what, "reason": why} for what, why in left_out.items()]
         summary["seconds"] = sum(part["seconds"] for part in parts)
         write_json(file, summary)  # after every part: a stopped suite goes on from there
@@ -182,8 +188,8 @@ def battery(
 
 _PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "diagnose": diagnose,
-    "diagnose_masks": diagnose_masks,
     "health": health,
+    "diagnose_masks": diagnose_masks,
     "class_maps": class_maps,
     "localisation": localisation,
     "propagation": propagation,
@@ -191,6 +197,14 @@ _PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "pair_similarity": pair_similarity,
 }
 """what is measured beside `evaluate`; the settings of a part are the arguments of its function"""
+
+_ORDER = ("evaluate", *_PARTS)
+"""in which parts stand in the summary"""
+
+_NO_TRUTH = (
+    "no truth of a set made by `reelvec shapes` beside these labels; with masks of your own: "
+    "reelvec diagnose RUN --labels ... --masks FOLDER"
+)
 
 
 def _tasks(suite: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -252,6 +266,19 @@ def _key(name: str, hashes: Mapping[str, str], data: Sequence[Any], arguments: M
     kept = {key: value for key, value in arguments.items() if key not in ("on_progress", "device", "workers", "index_file")}
     content = json.dumps([__version__, name, dict(hashes), kept, _stamps(data)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _files(name: str, data: Any, arguments: Mapping[str, Any]) -> list[Any]:
+    """Return the files that a part without labels reads: a table's videos, and boxes that a detector found, beside it."""
+    try:
+        if name == "detection":
+            videos = {frame.path for frame in read_boxes(data, TEST_SHARE, arguments.get("seed", 0)).frames}
+            return [data, *sorted(videos), *([arguments["detected"]] if arguments.get("detected") else [])]
+        if name == "pair_similarity":
+            return [data, *read_pairs(data, arguments.get("videos")).paths]
+    except ReelvecError:
+        pass  # the part itself says what is wrong
+    return [data]
 
 
 def _stamps(data: Sequence[Any]) -> list[tuple[str, int, int]]:
