@@ -13,6 +13,7 @@ from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.evals.answers import read_groups, read_scores
 from reelvec.evals.intervals import Difference, paired, paired_means
 from reelvec.evals.kept_features import kept_features
+from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.results import answers_file, read_result
 from reelvec.parts.health import cka
 
@@ -43,7 +44,7 @@ def compare(
     """Set results of several runs side by side: those of `reelvec evaluate` on labels that all of them were measured on.
 
     Args:
-        runs: run folders, or result files.
+        runs: run folders, of which the newest results are taken; FOLDER@STEP, of which those of this step; or result files.
         labels: name of the labels (a result is called <labels>-step<step>.json); None: all that the runs share.
         encoders: rows to compare, such as "visual"; None: all encoders of the runs.
         out: JSON file to write; None writes nothing.
@@ -96,10 +97,12 @@ def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
     """Return the newest result of a run by the name of its labels; a result file stands for itself."""
     if run.is_file():
         return {_labels_of(run): read_result(run)}
-    if not run.is_dir():
+    folder = run_folder(run)
+    if not folder.is_dir():
         raise ReelvecError(f"compare {run}", "no such folder", "give the folder of a run: runs/NAME")
+    step = f"{int(run.name.rpartition('@')[2]):06d}" if folder != run else "*"
     newest: dict[str, dict[str, Any]] = {}
-    for file in sorted(RunFolder(run).evals.glob("*-step*.json")):  # by step: the last one stays
+    for file in sorted(RunFolder(folder).evals.glob(f"*-step{step}.json")):  # by step: the last one stays
         name = _labels_of(file)
         if (labels is None or name == labels) and answers_file(file).is_file():  # others are of other measures
             newest[name] = read_result(file)

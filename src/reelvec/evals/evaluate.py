@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from reelvec.backbones import load_encoder, saved_encoders
 from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
@@ -21,6 +20,7 @@ from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.features import read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
 from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
+from reelvec.evals.kept_steps import load_encoder, saved_encoders
 from reelvec.evals.labels import LabelledVideo, Labels, read_labels
 from reelvec.evals.results import FEATURES, answers_file, result_file
 from reelvec.evals.table import EVALS, Eval, Features, Numbered, fill_table, seeded, with_settings
@@ -59,7 +59,7 @@ def evaluate(
     """Measure frozen features of a run's encoders on labelled videos, beside untrained networks, pixels, colours and chance.
 
     Args:
-        run: a run folder, or an encoder folder.
+        run: a run folder, or an encoder folder; FOLDER@STEP is the run as it was at a kept step.
         labels: `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`; or a CSV or Parquet table; or official split files.
         label_column: one column, or several parted by commas: a table for each, features computed once.
         split_column: words such as train and test. Without one, 30 % of each class are held out by `seed`.

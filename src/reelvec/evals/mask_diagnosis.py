@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reelvec.backbones import load_encoder
 from reelvec.core import Clips, EncoderCard, ReelvecError, sample_generator, write_json
 from reelvec.core.shapes import Bool, Float, UInt8
 from reelvec.data.clips import clip_seconds, frames_at
@@ -30,6 +29,7 @@ from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks
 from reelvec.evals.evaluate import TEST_SHARE, check_sides, encoder_facts, find_videos
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.masked_clips import BACKGROUND_ONLY, FROZEN_ON_STRIPES, MASKED, ON_STRIPES, SWAP, Fill, masked_variants

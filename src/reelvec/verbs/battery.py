@@ -29,6 +29,7 @@ from reelvec.evals import (
 )
 from reelvec.evals.dense.box_table import read_boxes
 from reelvec.evals.evaluate import TEST_SHARE, load_encoders
+from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.labels import read_labels
 from reelvec.evals.pair_files import read_pairs
 
@@ -105,7 +106,7 @@ def battery(
     small = {"size": QUICK_SIZE} if suite == "quick" else {}
 
     plan: list[tuple[str, Callable[..., dict[str, Any]], Any, dict[str, Any]]] = []
-    file = Path(out) if out is not None else RunFolder(run).evals / f"suite-{suite}-step{step:06d}.json"
+    file = Path(out) if out is not None else RunFolder(run_folder(run)).evals / f"suite-{suite}-step{step:06d}.json"
     seen: list[str] = []
     left_out: dict[str, str] = {}
     if labels is not None:
