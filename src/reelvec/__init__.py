@@ -21,6 +21,7 @@ _VERBS = {
     "localisation": "reelvec.evals",
     "class_maps": "reelvec.evals",
     "detection": "reelvec.evals",
+    "pair_similarity": "reelvec.evals",
     "report": "reelvec.verbs.report",
     "embed": "reelvec.embeddings",
     "search": "reelvec.embeddings",

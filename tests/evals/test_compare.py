@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from reelvec.core import ReelvecError, write_json
-from reelvec.evals.answers import answer_lines, write_answers
+from reelvec.evals import evaluate
+from reelvec.evals.answers import answer_lines, read_groups, write_answers
 from reelvec.evals.compare import compare
 from reelvec.evals.table import Features, Numbered, fill_table, seeded
 
@@ -61,6 +63,7 @@ def test_a_clear_difference_is_said_and_a_small_one_is_not(make: Make, tmp_path:
     assert words["bad"] == words["untrained tiny (8 rgb frames)"] == "worse"
     assert [row["name"] for row in table["rows"]][2:] == ["bad", "untrained tiny (8 rgb frames)"]
     assert json.loads((tmp_path / "board.json").read_text()) == got
+    assert not any("left out" in note for note in got["notes"])
     assert any("no features" in note or "kept none" in note for note in got["notes"])
 
 
@@ -101,7 +104,7 @@ def test_a_task_that_one_run_lacks_is_left_out_and_said(make: Make) -> None:
     write_json(file, result)
     got = compare(runs)
     assert "knn" not in got["tables"][0]["columns"]
-    assert any("left out: knn" in note for note in got["notes"])
+    assert [note for note in got["notes"] if "left out" in note] == ["not in every run, and left out: knn"]
 
 
 def test_other_test_videos_are_refused(make: Make) -> None:
@@ -140,3 +143,97 @@ def test_the_interval_of_a_difference_is_narrower_than_two_of_means(make: Make) 
     difference = paired(torch.tensor(better.astype(float) - hits.astype(float)))
     assert difference.low > 0
     assert wilson(float(hits.mean()), 200)[1] > wilson(float(better.mean()), 200)[0]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> list[list[str]]:
+    """Rows of a table: path, class, side and group of 24 videos of two colours, three of a group."""
+    folder = tmp_path_factory.mktemp("colours")
+    rows = []
+    for i in range(24):
+        picture = np.full((32, 32, 3), (200 - 3 * i, 40 + 5 * i, 40) if i % 2 else (40, 40 + 5 * i, 200 - 3 * i), np.uint8)
+        path = make_video(folder / f"{i}.mp4", frames=8, size=(32, 32), picture=lambda _, picture=picture: picture)
+        rows.append([str(path), "ab"[i % 2], "test" if i % 4 < 2 else "train", f"g{i % 4 // 2}{i // 8}"])
+    return rows
+
+
+@pytest.fixture
+def measured(tiny_run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Measure a run of this name on these rows, as a user does; the result's file is called colours-step000003.json."""
+
+    def measure(name: str, rows: list[list[str]], **more: object) -> Path:
+        run = Path(shutil.copytree(tiny_run, tmp_path / name))
+        (run / "colours.csv").write_text("\n".join(",".join(row) for row in [["path", "label", "split", "group"], *rows]))
+        more = {"tasks": ("knn",), "label_column": "label", "clips": 1} | more
+        evaluate(run, run / "colours.csv", **more)
+        return run
+
+    return measure
+
+
+def test_results_of_evaluate_are_compared(measured: Callable[..., Path], labelled: list[list[str]]) -> None:
+    got = compare([measured("a", labelled), measured("b", labelled)])
+    (table,) = got["tables"]
+    assert (table["train"], table["test"]) == (12, 12)
+    assert {row["against_best"]["knn"]["word"] for row in table["rows"] if row["name"] in "ab"} == {
+        "best",
+        "no difference shown",
+    }
+    assert not [note for note in got["notes"] if "left out" in note]
+    assert not [note for note in got["notes"] if "earlier version" in note]
+
+
+def test_a_row_without_an_answer_takes_its_column_off_the_board(
+    measured: Callable[..., Path], labelled: list[list[str]]
+) -> None:
+    fails = {"attentive": {"epochs": 1, "memory_gb": 0, "disk_gb": 0}}
+    runs = [measured(name, labelled, tasks=("knn", "attentive"), settings=fails) for name in ("a", "b")]
+    got = compare(runs)
+    assert got["tables"][0]["columns"] == ["knn"]
+    assert any("label, attentive: left out, as a has no answer" in note for note in got["notes"])
+
+
+def changed(rows: list[list[str]], number: int, column: int, value: str) -> list[list[str]]:
+    """The rows with one cell changed."""
+    return [[value if (i, j) == (number, column) else cell for j, cell in enumerate(row)] for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "grouped", "words"),
+    [
+        (lambda rows: changed(changed(rows, 2, 2, "none"), 3, 2, "none"), False, "other videos in b than in a"),
+        (lambda rows: changed(rows, 3, 1, "a"), False, "other labels in b than in a"),
+        (lambda rows: changed(changed(rows, 3, 2, "test"), 1, 2, "train"), False, "other sides in b than in a"),
+        (lambda rows: changed(rows, 3, 3, "g99"), True, "other groups in b than in a"),
+        (lambda rows: [*rows[:1], [*rows[1][:2], "left", "g"], *rows[2:]], False, "other videos in b than in a"),
+    ],
+    ids=["fewer videos", "a label", "a side", "a group", "a test video"],
+)
+def test_other_data_are_refused(
+    measured: Callable[..., Path],
+    labelled: list[list[str]],
+    rows: Callable[[list[list[str]]], list[list[str]]],
+    grouped: bool,
+    words: str,
+) -> None:
+    """Equal numbers of videos and equal test videos do not make the same data."""
+    more = {"group_column": "group" if grouped else None, "split_column": "split"}
+    runs = [measured("a", labelled, **more), measured("b", rows(labelled), **more)]
+    with pytest.raises(ReelvecError, match=words):
+        compare(runs)
+
+
+def test_groups_make_intervals_wider(measured: Callable[..., Path], labelled: list[list[str]], tmp_path: Path) -> None:
+    plain, grouped = measured("plain", labelled), measured("grouped", labelled, group_column="group")
+    results = [json.loads((run / "evals" / "colours-step000003.json").read_text()) for run in (plain, grouped)]
+    assert ["groups of test videos" in result["protocol"]["interval"] for result in results] == [False, True]
+    widths = [
+        [row["high"]["knn"] - row["low"]["knn"] for row in result["tables"][0]["rows"] if row["low"]] for result in results
+    ]
+    assert all(b >= a for a, b in zip(*widths, strict=True))
+    assert any(b > a for a, b in zip(*widths, strict=True))
+    other = measured("other", labelled, group_column="group", tasks=("knn",))
+    assert read_groups(other / "evals" / "colours-step000003.answers.parquet") == {
+        row[0]: row[3] for row in labelled if row[2] == "test"
+    }
+    assert "linearised by group" in compare([grouped, other])["protocol"]["differences"]

@@ -248,3 +248,18 @@ def test_weights_that_are_not_finite(run: Path, videos: Path, tmp_path: Path) ->
 def test_what_a_measure_has_to_say_of_the_labels_is_in_the_notes(run: Path, videos: Path, tmp_path: Path) -> None:
     got = evaluate(run, videos, tasks=("fewshot",), encoders=("visual",), baselines=False, out=tmp_path / "out.json")
     assert any(note.startswith("class: fewshot: ") for note in got["notes"])
+
+
+def test_a_head_that_fails_leaves_its_columns_empty(run: Path, videos: Path, tmp_path: Path) -> None:
+    settings = {"attentive": {"epochs": 1, "memory_gb": 0, "disk_gb": 0}}
+    more = {"settings": settings, "clips": 1, "encoders": ("visual",), "out": tmp_path / "out.json"}
+    got = evaluate(run, videos, tasks=("knn", "attentive"), **more)
+    (table,) = got["tables"]
+    assert table["columns"] == ["knn", "attentive"]
+    rows = {row["name"]: row["values"] for row in table["rows"]}
+    assert "knn" in rows["visual"]
+    assert not [name for name, values in rows.items() if "attentive" in values and name != "chance"]
+    assert [(one["task"], one["row"]) for one in got["failed"]] == [("attentive", "visual"), ("attentive", "untrained visual")]
+    assert any(note.startswith("class: no attentive of visual: keep ") for note in got["notes"])
+    with pytest.raises(ReelvecError, match="allowed: 0 GB of memory"):
+        evaluate(run, videos, tasks=("attentive",), **more)

@@ -138,7 +138,7 @@ def test_groups_are_kept_together(table: Table) -> None:
 
 def test_groups_in_both_parts_of_a_given_split_are_refused(table: Table) -> None:
     lines = [f"v{i}.mp4,{'ab'[i % 2]},g{i // 4},{'train' if i < 2 else 'test'}" for i in range(8)]
-    with pytest.raises(ReelvecError, match="1 groups have videos in both train and test: g0"):
+    with pytest.raises(ReelvecError, match="1 of 2 groups have videos in both train and test: g0"):
         read_labels(table("path,label,g,split", lines), label_column="label", group_column="g")
 
 
@@ -154,6 +154,9 @@ BAD = {
     "no such split column": ("path,label", EIGHT, {"split_column": "x"}, "read column 'x'"),
     "no paths": ("name,label", ["a,b", "c,d"], {}, "find the column of paths"),
     "no rows": ("path,label", [], {}, "a table without rows"),
+    "no header": (EIGHT[0], EIGHT[1:], {}, r"'v0\.mp4' in the first row.*a video would be lost\n.*such as path,label"),
+    "no header and one row": (EIGHT[0], [], {}, r"'v0\.mp4' in the first row"),
+    "no header, a file of no video's name": ("frames.npz,a", EIGHT, {}, r"'frames\.npz' in the first row"),
     "two columns of a name": ("path,label,label", [line + ",x" for line in EIGHT], {}, "two columns named label"),
     "too many cells": ("path,label", ["v0.mp4,a,b"], {}, "row 2 has 3 cells"),
     "split without test": ("path,label,split", [f"{line},train" for line in EIGHT], {"split_column": "split"}, "0 test and 8"),
@@ -166,6 +169,7 @@ BAD = {
 def test_bad_table_is_one_readable_message(table: Table, tmp_path: Path, name: str) -> None:
     header, lines, arguments, message = BAD[name]
     (tmp_path / "dir.mp4").mkdir()
+    (tmp_path / "frames.npz").touch()
     (tmp_path / "link.mp4").symlink_to(tmp_path / "v0.mp4")
     with pytest.raises(ReelvecError, match=message):
         read_labels(table(header, lines), **arguments).test_mask("label", 0.3, 0)
@@ -190,6 +194,21 @@ def test_other_bad_sources(tmp_path: Path) -> None:
     files(tmp_path, "only/1.mp4", "only/2.mp4")
     with pytest.raises(ReelvecError, match="a single class, 'only'"):
         read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("latin-1", "CP1252"), ("cp1252", "CP1252"), ("utf-16", "UTF-16")])
+def test_text_of_another_encoding_is_named(tmp_path: Path, encoding: str, said: str) -> None:
+    files(tmp_path, "1.mp4", "2.mp4")
+    (tmp_path / "labels.csv").write_text("path,label\n1.mp4,a\n2.mp4,caf\u00e9\n", encoding=encoding)
+    row = 1 if encoding == "utf-16" else 3
+    with pytest.raises(ReelvecError, match=rf"not UTF-8 \(row {row}\), likely .*\n.*iconv -f {said} -t UTF-8 labels\.csv"):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_a_column_may_be_named_as_a_folder_or_a_file_without_a_suffix(table: Table, tmp_path: Path) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "label").touch()
+    assert len(read_labels(table("path,label", EIGHT)).videos) == 8
 
 
 def test_one_file_under_two_classes_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+import reelvec
 from reelvec.backbones import build_encoder, save_encoder
+from reelvec.cli import main
 from reelvec.core import EncoderCard, Needs, Stream, StreamNeed
 from reelvec.evals.pair_files import Pairs
-from reelvec.evals.pair_similarity import GivenPairs, fit_svm, measures, pair_similarity
+from reelvec.evals.pair_similarity import GivenPairs, fit_svm, measures
 from reelvec.evals.similarity import accuracy_by_fold, area_by_fold, best_threshold
 
 SKLEARN = "scikit-learn, of which the answers are taken"
@@ -121,8 +123,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_a_table_of_pairs_to_a_result(run: Path, make_video: Callable[..., Path], tmp_path: Path) -> None:
-    """Red and blue videos; one of them cannot be read."""
+@pytest.fixture
+def pairs(make_video: Callable[..., Path], tmp_path: Path) -> Path:
+    """Red and blue videos in three folds; one of them cannot be read."""
     for i in range(8):
         shade = np.array([(210, 40, 30), (30, 50, 200)][i % 2]) + 3 * i
         make_video(tmp_path / f"{i}.mp4", frames=6, size=(32, 24), picture=lambda _, s=shade: np.full((24, 32, 3), s, np.uint8))
@@ -130,7 +133,11 @@ def test_from_a_table_of_pairs_to_a_result(run: Path, make_video: Callable[..., 
     pairs = [(i, j) for i in range(8) for j in range(i)] + [(8, 0)]
     lines = [f"{i}.mp4,{j}.mp4,{int(i % 2 == j % 2)},{number % 3}" for number, (i, j) in enumerate(pairs)]
     (tmp_path / "pairs.csv").write_text("\n".join(["first,second,same,fold", *lines]))
-    found = pair_similarity(run, tmp_path / "pairs.csv")
+    return tmp_path / "pairs.csv"
+
+
+def test_from_a_table_of_pairs_to_a_result(run: Path, pairs: Path) -> None:
+    found = reelvec.pair_similarity(run, pairs)
     (table,) = found["tables"]
     rows = {row["name"]: row for row in table["rows"]}
     assert list(rows) == ["visual", "untrained visual", "raw pixels", "colour histogram", "chance"]
@@ -144,3 +151,26 @@ def test_from_a_table_of_pairs_to_a_result(run: Path, make_video: Callable[..., 
     assert json.loads(Path(found["file"]).read_text())["tables"] == found["tables"]
     assert Path(found["file"]).name == "pairs-step000003.json"
     assert (Path(found["file"]).parent / found["answers"]).is_file()
+
+
+def test_the_command_and_the_suite_judge_pairs(
+    run: Path, pairs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["reelvec", "evaluate", str(run), "--pairs", str(pairs), *words])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        assert not leaving.value.code
+        return capsys.readouterr().out
+
+    assert "similarity SVM" in told(f"videos={pairs.parent}", "clips=1", "encoders=visual")
+    summary = json.loads(told("--suite", "quick", "clips=1", "--json"))
+    assert [part["name"] for part in summary["parts"]] == ["pair_similarity"]
+    assert {one["name"] for one in summary["left_out"]} > {"knn", "diagnose", "detection"}
+    again = told("--suite", "quick", "clips=1")
+    assert "similarity SVM" in again
+    assert "left out: knn" in again
+    monkeypatch.setattr("sys.argv", ["reelvec", "evaluate", str(run), "--pairs", str(pairs), "--group-column", "g"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "pairs alone, no labels" in capsys.readouterr().err

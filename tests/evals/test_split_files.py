@@ -65,7 +65,8 @@ def test_ucf101_folder_is_its_first_split(ucf: Path) -> None:
         "v_Archery_g08_c01.avi": ("Archery", "train"),
         "v_Archery_g01_c02.avi": ("Archery", "test"),
     }
-    assert {video.group for video in got.videos} == {None}
+    assert {video.group for video in got.videos} == {f"{c}_g{g}" for c in ("ApplyLipstick", "Archery") for g in ("01", "08")}
+    assert not got.shared_groups
     assert got.notes[0].startswith("official split 1 of UCF101: to learn from trainlist01.txt")
     assert "splits 1, 2" in got.notes[0]
     assert not any("absent" in note for note in got.notes)
@@ -142,8 +143,6 @@ def test_class_folders_of_ucf101_keep_their_groups_together(tmp_path: Path) -> N
     got = read_labels(tmp_path)
     assert [video.group for video in got.videos][:2] == ["Archery_g01", "Archery_g02"]
     assert any("file names are those of UCF101" in note and "9 groups" in note for note in got.notes)
-    touch(tmp_path / "split", *(f"{side}/{c}/v_{c}_g01_c01.mp4" for side in ("train", "test") for c in ("Archery", "Biking")))
-    assert {video.group for video in read_labels(tmp_path / "split").videos} == {None}  # a split is given
 
 
 def test_classes_that_the_list_of_classes_lacks(ucf: Path) -> None:
@@ -344,6 +343,14 @@ def test_films_of_hmdb51_are_read_from_any_name(films: list[str], label: str) ->
 def test_names_of_no_known_set_make_no_groups() -> None:
     assert source_groups([f"a/{i}.mp4" for i in range(4)], ["a"] * 4) is None
     assert source_groups(["a/v_a_g01_c01.mp4", "a/2.mp4", "a/3.mp4"], ["a"] * 3) is None  # one of three is chance
+    assert source_groups([f"basketball{i}_{i:05}.mp4" for i in range(4)], ["a"] * 4) is None  # eleven signs, but words
+
+
+def test_films_of_hmdb51_are_kept_together_whatever_their_label_is_called() -> None:
+    paths = [f"Film_{film}_brush_hair_u_nm_np1_fr_goo_{i}.avi" for film in "ab" for i in range(2)]
+    told = source_groups(paths, ["7"] * 4)
+    assert told is not None
+    assert told[0] == ["Film_a_brush_hair"] * 2 + ["Film_b_brush_hair"] * 2
 
 
 def test_an_official_split_is_evaluated(tmp_path: Path, make_video: Callable[..., Path]) -> None:
@@ -369,5 +376,5 @@ def test_an_official_split_is_evaluated(tmp_path: Path, make_video: Callable[...
     result = evaluate(tmp_path / "run", tmp_path / "testlist01.txt", tasks=("knn",), baselines=False)
     (table,) = result["tables"]
     assert (table["train"], table["test"], table["classes"]) == (8, 4, ["Blue", "Red"])
-    assert result["protocol"]["split"] == "as given"
+    assert result["protocol"]["split"] == "as given, groups kept together"
     assert any("official split 1 of UCF101" in note for note in result["notes"])

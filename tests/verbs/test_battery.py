@@ -1,6 +1,7 @@
 """The suite on a small generated set: parts, what is left out and why, what is kept."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from reelvec.backbones import build_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data import index as index_module
 from reelvec.data.shapes import make_shapes
+from reelvec.engine import extract as extract_module
 from reelvec.evals.heads.finetune import TRANSFORMER
 from reelvec.verbs.battery import SUITES, battery
 from reelvec.verbs.import_encoder import import_encoder
@@ -41,7 +43,7 @@ SMALL = {"lowshot": {"draws": 2, "shares": (), "per_class": (1,)}, "fewshot": {"
 def test_parts_are_done_once_and_what_is_left_out_is_said(run: Path, shapes: Path) -> None:
     got = battery(run, shapes / "labels.csv", label_column="motion", settings=SMALL, clips=1)
     assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "diagnose_masks", "class_maps"]
-    assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection"}
+    assert {one["name"] for one in got["left_out"]} == {"localisation", "propagation", "detection", "pair_similarity"}
     assert all("add --" in one["reason"] for one in got["left_out"])
     table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
     assert {"knn", "linear", "R@1", "lowshot 1 a class"} <= set(table["columns"])
@@ -80,6 +82,12 @@ def test_a_video_is_probed_once_for_all_parts(run: Path, tmp_path: Path, shapes:
         return {part["name"]: part["kept"] for part in parts}
 
     monkeypatch.setattr(index_module, "probe_files", counted)
+    reasons = {
+        one["name"]: one["reason"] for one in battery(run, labels, label_column="motion", clips=1, settings=SMALL)["left_out"]
+    }
+    assert "reelvec shapes" in reasons["diagnose_masks"]
+    assert "reelvec shapes" in reasons["class_maps"]
+    probed.clear()
     assert kept() == {"evaluate": False, "diagnose": False, "health": False}
     assert len(probed) == len(set(probed)) == 48
     next((run / "evals").glob("health-*.json")).unlink()
@@ -88,6 +96,64 @@ def test_a_video_is_probed_once_for_all_parts(run: Path, tmp_path: Path, shapes:
     (out.parent / "own-suite.index.parquet").write_bytes(b"of another version")
     assert kept(k=3) == {"evaluate": False, "diagnose": True, "health": True}
     assert len(probed) == 96
+
+
+def test_a_video_is_decoded_once_for_all_frozen_features(
+    run: Path, tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One decoding for evaluate and diagnose, another for health, which looks at the halves of videos."""
+    labels = shapes / "of-my-own.csv"  # by this name no generated set: no parts that need masks
+    labels.write_bytes((shapes / "labels.csv").read_bytes())
+    request = extract_module._JobPlan.request
+    decoded: list[int] = []
+
+    def counted(plan: Any, number: int, attempt: int) -> Any:
+        asked = request(plan, number, attempt)
+        decoded.extend([] if asked is None else [asked.row])
+        return asked
+
+    def decodings(**knn: int) -> int:
+        decoded.clear()
+        battery(run, labels, label_column="motion", settings={**SMALL, "knn": knn}, clips=1)
+        return len(decoded)
+
+    monkeypatch.setattr(extract_module._JobPlan, "request", counted)
+    assert decodings() == 2 * 48
+    assert max(decoded.count(row) for row in range(48)) == 2
+    assert decodings(k=3) == 0  # other settings of a task: features are kept
+    next((run / "evals").glob("*-motion-step*.json")).unlink()
+    assert decodings(k=3) == 0
+
+
+def test_parts_are_done_again_where_their_files_have_changed(
+    run: Path, tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of boxes stands for its videos, and what a detector found counts too."""
+    videos = [shutil.copy(path, tmp_path / path.name) for path in sorted((shapes / "train").rglob("*.mp4"))[:4]]
+    lines = [f"{path},0.1,0,0,0.5,0.5,{'ab'[i % 2]},{['train', 'test'][i // 2]}" for i, path in enumerate(videos)]
+    (tmp_path / "boxes.csv").write_text("\n".join(["path,seconds,x1,y1,x2,y2,label,split", *lines]))
+    (tmp_path / "found.csv").write_text("anything")
+    done: list[str] = []
+
+    def stand_in(run: Path, boxes: Path, **more: Any) -> dict[str, str]:
+        done.append(str(boxes))
+        (tmp_path / "result.json").touch()
+        return {"file": str(tmp_path / "result.json")}
+
+    monkeypatch.setattr("reelvec.verbs.battery.detection", stand_in)
+
+    def again() -> int:
+        done.clear()
+        settings = {"detection": {"detected": str(tmp_path / "found.csv")}}
+        battery(run, boxes=tmp_path / "boxes.csv", settings=settings, out=tmp_path / "suite.json")
+        return len(done)
+
+    assert [again(), again()] == [1, 0]
+    with open(videos[3], "ab") as file:
+        file.write(b"more")
+    assert [again(), again()] == [1, 0]
+    (tmp_path / "found.csv").write_text("anything else")
+    assert [again(), again()] == [1, 0]
 
 
 def test_settings_of_parts_take_their_types(run: Path, shapes: Path) -> None:
@@ -113,7 +179,7 @@ def test_settings_that_a_part_does_not_take(run: Path, tmp_path: Path, part: str
 
 
 def test_nothing_to_measure_and_unknown_words_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReelvecError, match="add --labels FILE, --masks FOLDER or --boxes FILE"):
+    with pytest.raises(ReelvecError, match="add --labels FILE, --masks FOLDER, --boxes FILE or --pairs FILE"):
         battery(run)
     with pytest.raises(ReelvecError, match="suites quick, full"):
         battery(run, masks=tmp_path, suite="all")
@@ -156,3 +222,18 @@ def test_small_transformers_run_through_all_of_it(name: str, shapes: Path, tmp_p
     assert {"knn", "linear", "finetune", "attentive", "linear coclr"} <= set(table["columns"])
     for row in table["rows"][:2]:
         assert all(0 <= value <= 1 for value in row["values"].values())
+
+
+def test_a_head_that_fails_is_left_out_and_the_rest_is_kept(run: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SUITES, "quick", ("knn", "linear_sgd", "attentive"))
+    settings = {
+        "attentive": {"epochs": 1, "memory_gb": 0, "disk_gb": 0},
+        "linear_sgd": {"recipes": ("severe",)},
+    }
+    for _ in range(2):  # the second time it is kept, and still said
+        got = battery(run, shapes / "labels.csv", label_column="motion", settings=settings, clips=1)
+        reasons = {one["name"]: one["reason"] for one in got["left_out"]}
+        assert "allowed: 0 GB of memory" in reasons["attentive of visual, motion"]
+        table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
+        assert {"knn", "linear severe"} <= set(table["rows"][0]["values"])
+        assert "attentive" not in table["rows"][0]["values"]

@@ -30,6 +30,7 @@ def evaluate(
     suite: Annotated[str | None, typer.Option(help="quick or full: all that the data allows.")] = None,
     masks: Annotated[str | None, typer.Option(help="A folder of frames with masks, as DAVIS has it.")] = None,
     boxes: Annotated[str | None, typer.Option(help="A table of boxes with labels, as AVA has it.")] = None,
+    pairs: Annotated[str | None, typer.Option(help="A table of pairs of videos in folds, or ASLAN's View2.mat.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure an encoder on labelled videos, beside plain baselines.
@@ -48,20 +49,46 @@ def evaluate(
 
       reelvec evaluate runs/a --masks DAVIS/ propagation.preset=crw,dino
 
+      reelvec evaluate runs/a --pairs View2.mat videos=ASLAN_AVI/
+
     Beside the encoder there is always the same network untrained, raw
     pixels, a colour histogram and chance: what learning gave is what the
     encoder has over them. A column of labels that is not named is found
     where only one fits; without a column of splits, a part is held out.
     """
-    from reelvec.cli.tables import battery_tables, evaluation_table
+    from reelvec.cli.tables import evaluation_table
+    from reelvec.core import ReelvecError
     from reelvec.evals import evaluate as verb
+    from reelvec.evals import pair_similarity
     from reelvec.verbs.battery import battery
 
     columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
-    if suite is masks is boxes is None:
+    if suite is masks is boxes is labels is None and pairs is not None:
+        if idle := [f"--{name}-column" for name, value in columns.items() if value is not None]:
+            raise ReelvecError(f"use {' '.join(idle)}", "pairs alone, no labels", "add --labels FILE, or leave it out")
+        alone = {"pairs": pairs}
+        return _measure(pair_similarity, evaluation_table, "evaluate", words, None, {}, as_json, alone, needs_labels=False)
+    if suite is masks is boxes is pairs is None:
         return _measure(verb, evaluation_table, "evaluate", words, labels, columns, as_json)
-    extra = {"suite": suite or "quick", "masks": masks, "boxes": boxes}
-    _measure(battery, battery_tables, "evaluate", words, labels, columns, as_json, extra, needs_labels=False)
+    extra = {"suite": suite or "quick", "masks": masks, "boxes": boxes, "pairs": pairs}
+    _measure(battery, _suite_tables, "evaluate", words, labels, columns, as_json, extra, needs_labels=False)
+
+
+def _suite_tables(summary: dict[str, Any]) -> RenderableType:
+    """Draw a suite; what was found of pairs is a table like that of labels."""
+    import json
+    from pathlib import Path
+
+    from rich.console import Group
+
+    from reelvec.cli.tables import battery_tables, evaluation_table
+
+    parts = {part["name"]: part for part in summary["parts"]}
+    pairs = parts.pop("pair_similarity", None)
+    suite = battery_tables({**summary, "parts": list(parts.values())})
+    if pairs is None:
+        return suite
+    return Group(evaluation_table(json.loads(Path(pairs["file"]).read_text(encoding="utf-8"))), suite)
 
 
 def diagnose(
@@ -196,5 +223,6 @@ def _measure(
         given |= {"settings": of_tasks} if of_tasks else {}
     arguments = keyword_arguments(verb, settings, taken=("run", "labels", "settings", *given))
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
-        result = verb(paths[0], labels, **given, **arguments, on_progress=on_progress)
+        of_labels = {"labels": labels} if "labels" in inspect.signature(verb).parameters else {}
+        result = verb(paths[0], **of_labels, **given, **arguments, on_progress=on_progress)
     show(result, table, as_json)

@@ -12,6 +12,7 @@ from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.lowshot import Lowshot
 from reelvec.evals.mask_diagnosis import diagnose_masks
+from reelvec.evals.pair_similarity import pair_similarity
 from reelvec.evals.plan import Plan
 from reelvec.evals.retrieval import Retrieval
 from reelvec.evals.similarity import Similarity
@@ -39,6 +40,7 @@ __all__ = [
     "fill_table",
     "health",
     "localisation",
+    "pair_similarity",
     "propagation",
     "read_labels",
 ]

@@ -21,17 +21,24 @@ SCHEMA = pa.schema(
         ("label", pa.dictionary(pa.int32(), pa.string())),  # of a test video, else empty
         ("named", pa.dictionary(pa.int32(), pa.string())),  # the class it was given, where a single network gave one
         ("sure", pa.float32()),  # the probability with which, else not a number
+        ("group", pa.dictionary(pa.int32(), pa.string())),  # of a test video, where there are groups, else empty
     ]
 )
 
+Line = tuple[str, str, str, str, float, str, str, float, str]
 ByRow = Mapping[str, Mapping[str, Sequence[Answers]]]
 """row of a table -> column -> the answers of each network that is averaged"""
 
 
 def answer_lines(
-    label_column: str, rows: ByRow, paths: Sequence[str], labels: Sequence[str], classes: Sequence[str]
-) -> Iterator[tuple[str, str, str, str, float, str, str, float]]:
-    """Yield the lines of one table; `paths` and `labels` are of its test videos, `classes` are named by their numbers."""
+    label_column: str,
+    rows: ByRow,
+    paths: Sequence[str],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    groups: Sequence[str | None] | None = None,
+) -> Iterator[Line]:
+    """Yield the lines of one table; `paths`, `labels` and `groups` are of its test videos, `classes` named by their numbers."""
     for row, columns in rows.items():
         for column, several in columns.items():
             first = several[0]
@@ -42,8 +49,9 @@ def answer_lines(
             for i, score in enumerate(scores):
                 unit = paths[i] if first.over == "videos" else f"{first.over[:-1]} {i}"
                 label = labels[i] if first.over == "videos" else ""
+                group = (groups[i] or "") if groups is not None and first.over == "videos" else ""
                 given = classes[named[i]] if named and named[i] >= 0 else ""  # -1: it could not be read
-                yield label_column, row, column, unit, score, label, given, sure[i] if sure else math.nan
+                yield label_column, row, column, unit, score, label, given, sure[i] if sure else math.nan, group
 
 
 def read_scores(file: Path) -> dict[tuple[str, str, str], dict[str, float]]:
@@ -56,7 +64,16 @@ def read_scores(file: Path) -> dict[tuple[str, str, str], dict[str, float]]:
     return dict(scores)
 
 
-def write_answers(file: Path, lines: Sequence[tuple[str, str, str, str, float, str, str, float]]) -> None:
+def read_groups(file: Path) -> dict[str, str]:
+    """Return the group of each test video that has one; none of a file of an earlier version."""
+    if "group" not in pq.read_schema(file).names:
+        return {}
+    table = pq.read_table(file, columns=["unit", "group"])
+    groups = dict(zip(*(table[name].cast(pa.string()).to_pylist() for name in ("unit", "group")), strict=True))
+    return {unit: group for unit, group in groups.items() if group}
+
+
+def write_answers(file: Path, lines: Sequence[Line]) -> None:
     """Write the answers of a result's tables, whole or not at all."""
     columns = list(zip(*lines, strict=True)) or [()] * len(SCHEMA)
     arrays = []

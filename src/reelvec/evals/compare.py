@@ -10,16 +10,18 @@ import numpy as np
 import torch
 
 from reelvec.core import ReelvecError, RunFolder, write_json
-from reelvec.evals.answers import read_scores
+from reelvec.evals.answers import read_groups, read_scores
 from reelvec.evals.intervals import Difference, paired, paired_means
 from reelvec.evals.kept_features import kept_features
+from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.results import answers_file, read_result
 from reelvec.parts.health import cka
 
 INTERVAL = (
     "differences are paired: test video by test video (normal interval with half a video added to each of the four cells right/"
-    "wrong x right/wrong, Agresti & Min 2005), draw by draw (Student's), episode by episode (1.96 std / sqrt(episodes)); each "
-    "interval holds 95 % by itself, so of twenty about one is wrong"
+    "wrong x right/wrong, Agresti & Min 2005; where videos come in groups, linearised by group, Student's, never narrower), "
+    "draw by draw (Student's), episode by episode (1.96 std / sqrt(episodes)); each interval holds 95 % by itself, so of "
+    "twenty about one is wrong"
 )
 RULE = (
     "'best' has the highest mean; another is 'worse' where the interval of its difference from the best lies below 0, else "
@@ -42,7 +44,7 @@ def compare(
     """Set results of several runs side by side: those of `reelvec evaluate` on labels that all of them were measured on.
 
     Args:
-        runs: run folders, or result files.
+        runs: run folders, of which the newest results are taken; FOLDER@STEP, of which those of this step; or result files.
         labels: name of the labels (a result is called <labels>-step<step>.json); None: all that the runs share.
         encoders: rows to compare, such as "visual"; None: all encoders of the runs.
         out: JSON file to write; None writes nothing.
@@ -95,10 +97,12 @@ def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
     """Return the newest result of a run by the name of its labels; a result file stands for itself."""
     if run.is_file():
         return {_labels_of(run): read_result(run)}
-    if not run.is_dir():
+    folder = run_folder(run)
+    if not folder.is_dir():
         raise ReelvecError(f"compare {run}", "no such folder", "give the folder of a run: runs/NAME")
+    step = f"{int(run.name.rpartition('@')[2]):06d}" if folder != run else "*"
     newest: dict[str, dict[str, Any]] = {}
-    for file in sorted(RunFolder(run).evals.glob("*-step*.json")):  # by step: the last one stays
+    for file in sorted(RunFolder(folder).evals.glob(f"*-step{step}.json")):  # by step: the last one stays
         name = _labels_of(file)
         if (labels is None or name == labels) and answers_file(file).is_file():  # others are of other measures
             newest[name] = read_result(file)
@@ -122,7 +126,7 @@ def _same_protocol(results: Mapping[str, Mapping[str, Any]], notes: list[str]) -
                     f"results of two protocols; {key}: '{ours}' and '{theirs}'",
                     "measure both the same way: reelvec evaluate with equal labels, clips, seed and settings",
                 )
-        lacking = sorted(kept.keys() ^ other["protocol"].keys() - {"untrained", "baselines"})
+        lacking = sorted((kept.keys() ^ other["protocol"].keys()) - {"untrained", "baselines"})
         if lacking:
             notes.append(f"not in every run, and left out: {', '.join(lacking)}")
         kept = {key: words for key, words in kept.items() if key in other["protocol"]}
@@ -141,18 +145,13 @@ def _tables(
     }
     shared = [column for column in next(iter(by_column.values())) if all(column in tables for tables in by_column.values())]
     answers = {run: read_scores(Path(result["file"]).parent / result["answers"]) for run, result in results.items()}
+    groups_of = {run: read_groups(Path(result["file"]).parent / result["answers"]) for run, result in results.items()}
     alike = _alike(results, encoders, notes)
     filled = []
     for label_column in shared:
         tables = {run: of_run[label_column] for run, of_run in by_column.items()}
         first = next(iter(tables.values()))
-        sizes = {run: table["train"] for run, table in tables.items()}
-        if len(set(sizes.values())) > 1:
-            raise ReelvecError(
-                f"compare by the labels '{label_column}' of {labels}",
-                "different numbers of training videos: " + ", ".join(f"{run} {many}" for run, many in sizes.items()),
-                "measure all on the same labels",
-            )
+        _same_data(labels, tables, notes)
         columns = [c for c in first["columns"] if _task(c) in protocol and all(c in t["columns"] for t in tables.values())]
         rows: dict[str, dict[str, Any]] = {}
         scores = []
@@ -160,16 +159,23 @@ def _tables(
             for row in table["rows"]:
                 name = _row_name(run, row["name"], results[run]["encoders"], encoders)
                 if name and name not in rows:
-                    rows[name] = {key: {c: row[key][c] for c in columns} for key in ("values", "low", "high")}
-                    scores.append({column: answers[run][label_column, row["name"], column] for column in columns})
+                    rows[name] = {key: dict(row[key]) for key in ("values", "low", "high")}
+                    scores.append({c: answers[run][label_column, row["name"], c] for c in columns if c in row["values"]})
         if len(rows) < 2:
             raise ReelvecError(
                 "compare encoders " + ", ".join(encoders or ()), f"{len(rows)} of that name in these runs", "name others"
             )
+        for column in [*columns]:
+            if failed := [name for name, row in rows.items() if column not in row["values"]]:
+                columns.remove(column)
+                notes.append(f"{label_column}, {column}: left out, as {failed[0]} has no answer (its result says why)")
         _same_units(scores, list(rows), columns)
-        board = [{"name": name, **row} for name, row in rows.items()]
+        board: list[dict[str, Any]] = [{"name": name} for name in rows]
+        for row, of_row in zip(board, rows.values(), strict=True):
+            row |= {key: {column: of[column] for column in columns} for key, of in of_row.items()}
+        groups = {unit: group for of_run in groups_of.values() for unit, group in of_run.items()}
         for column in columns:
-            _against_best(board, scores, column)
+            _against_best(board, scores, column, groups)
         if columns:
             board.sort(key=lambda row: -row["values"][columns[0]])
         chance = next(row for row in first["rows"] if row["name"] == "chance")["values"]
@@ -179,6 +185,23 @@ def _tables(
             "alike": alike,
         })  # fmt: skip
     return filled
+
+
+def _same_data(labels: str, tables: Mapping[str, Mapping[str, Any]], notes: list[str]) -> None:
+    """Refuse tables of other videos, labels, sides or groups."""
+    (first, one), *others = tables.items()
+    asked = f"compare by the labels '{one['label_column']}' of {labels}"
+    for run, other in others:
+        sizes = f"{one['train']} and {other['train']} training, {one['test']} and {other['test']} test videos"
+        if "data" not in one or "data" not in other:
+            notes.append(f"{labels}: a result of an earlier version does not say what it was measured on: measure it again")
+            differing = [] if one["train"] == other["train"] else ["training videos"]
+        else:
+            differing = [what for what, print_ in one["data"].items() if other["data"].get(what) != print_]
+        if differing:
+            raise ReelvecError(
+                asked, f"other {differing[0]} in {run} than in {first} ({sizes})", "measure both on the same labels and videos"
+            )
 
 
 def _row_name(run: str, row: str, encoders: Mapping[str, Any], wanted: Sequence[str] | None) -> str | None:
@@ -212,7 +235,12 @@ def _same_units(scores: Sequence[Mapping[str, Mapping[str, float]]], names: Sequ
                 )
 
 
-def _against_best(rows: list[dict[str, Any]], scores: Sequence[Mapping[str, Mapping[str, float]]], column: str) -> None:
+def _against_best(
+    rows: list[dict[str, Any]],
+    scores: Sequence[Mapping[str, Mapping[str, float]]],
+    column: str,
+    groups: Mapping[str, str],
+) -> None:
     best = max(range(len(rows)), key=lambda i: rows[i]["values"][column])
     units = list(scores[best][column])
     ahead = torch.tensor([scores[best][column][unit] for unit in units], dtype=torch.float64)
@@ -221,14 +249,17 @@ def _against_best(rows: list[dict[str, Any]], scores: Sequence[Mapping[str, Mapp
         if i == best:
             entry[column] = {"mean": 0.0, "low": 0.0, "high": 0.0, "word": "best"}
             continue
-        difference = _difference(torch.tensor([scores[i][column][unit] for unit in units], dtype=torch.float64) - ahead, units)
+        mine = torch.tensor([scores[i][column][unit] for unit in units], dtype=torch.float64)
+        difference = _difference(mine - ahead, units, groups)
         word = "worse" if difference.high < 0 else "no difference shown"
         entry[column] = {"mean": difference.mean, "low": difference.low, "high": difference.high, "word": word}
 
 
-def _difference(differences: torch.Tensor, units: Sequence[str]) -> Difference:
+def _difference(differences: torch.Tensor, units: Sequence[str], groups: Mapping[str, str]) -> Difference:
     kind = units[0].partition(" ")[0]
-    return paired_means(differences.tolist(), kind) if kind in ("draw", "episode") else paired(differences)
+    if kind in ("draw", "episode"):
+        return paired_means(differences.tolist(), kind)
+    return paired(differences, [groups.get(unit, unit) for unit in units] if groups else None)
 
 
 def _alike(results: Mapping[str, Mapping[str, Any]], encoders: Sequence[str] | None, notes: list[str]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def diagnose(
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
     clips: int | None = None,
     encoders: tuple[str, ...] | None = None,
     device: str | None = None,
@@ -68,10 +69,11 @@ def diagnose(
     asked = {
         "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
         "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
+        "accept_shared_sources": accept_shared_sources,
     }  # fmt: skip
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
-        videos=videos,
+        videos=videos, accept_shared_sources=accept_shared_sources,
     )  # fmt: skip
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)

@@ -1,14 +1,16 @@
 """`reelvec evaluate`: labelled videos and a run in, a table with all that it has to be compared with out."""
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from reelvec.backbones import load_encoder, saved_encoders
 from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
@@ -18,12 +20,18 @@ from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.features import read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
 from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
-from reelvec.evals.labels import Labels, read_labels
+from reelvec.evals.kept_steps import load_encoder, saved_encoders
+from reelvec.evals.labels import LabelledVideo, Labels, read_labels
 from reelvec.evals.results import FEATURES, answers_file, result_file
 from reelvec.evals.table import EVALS, Eval, Features, Numbered, fill_table, seeded, with_settings
 
 TEST_SHARE = 0.3
 """of each class, held out where no split is given"""
+OF_VIDEOS = "Wilson score interval over test videos"
+OF_GROUPS = (
+    "interval over groups of test videos: Wilson's, of as many trials as the videos are worth when those of one group go "
+    "together (variance linearised by group, Student's; at most the number of videos)"
+)
 
 
 def evaluate(
@@ -35,6 +43,7 @@ def evaluate(
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
     tasks: tuple[str, ...] = ("knn", "linear", "retrieval"),
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     clips: int | None = None,
@@ -50,12 +59,13 @@ def evaluate(
     """Measure frozen features of a run's encoders on labelled videos, beside untrained networks, pixels, colours and chance.
 
     Args:
-        run: a run folder, or an encoder folder.
+        run: a run folder, or an encoder folder; FOLDER@STEP is the run as it was at a kept step.
         labels: `<class>/*.mp4`, or `train/<class>/` and `test/<class>/`; or a CSV or Parquet table; or official split files.
         label_column: one column, or several parted by commas: a table for each, features computed once.
         split_column: words such as train and test. Without one, 30 % of each class are held out by `seed`.
         group_column: videos of one group (source file, patient) are never on both sides.
         videos: the folder of the videos that official split files list.
+        accept_shared_sources: measure although videos of one source stand on both sides of the given split; a note says so.
         tasks: names in `EVALS` and `CLIP_EVALS`; the latter train on clips and take minutes, and what they found is kept.
         settings: task -> its settings, such as {"knn": {"k": 10}}.
         clips: clips of a video, spread evenly, whose features are averaged; None: as many as lie end to end, 1 to 10.
@@ -64,22 +74,27 @@ def evaluate(
         index_file: an index (Parquet) that is made or added to: files that stand in it unchanged are not probed again.
         out: JSON file; None: evals/<labels>-step<step>.json in the run folder.
 
-    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "tables", "file",
-    "answers", "features"}; each table is {"label_column", "classes", "train", "test", "columns", "rows": [{"name", "dim",
-    "values", "low", "high", "details"}]}, values being shares of test videos and low and high their 95 % intervals. "answers"
-    names the file of every single answer (`evals.answers`), "features" the folder of each encoder's features, which the next
-    measure on these videos takes from there; both are beside `out`.
+    A task that trains on clips and cannot be done with a network leaves its columns of that row empty, and "failed" has the
+    reason: {"label_column", "task", "row", "reason"}; where it is the only task, the error is raised.
+
+    Returns what is written to `out`: {"run", "labels", "asked", "encoders", "protocol", "notes", "left_out", "failed",
+    "tables", "file", "answers", "features"}; each table is {"label_column", "classes", "train", "test", "data", "columns",
+    "rows": [{"name", "dim", "values", "low", "high", "details"}]}, values being shares of test videos and low and high their
+    95 % intervals, "data" hashes of what it was measured on. "answers" names the file of every single answer
+    (`evals.answers`), "features" the folder of each encoder's features, which the next measure on these videos takes from
+    there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
     asked = {
         "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
         "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
+        "accept_shared_sources": accept_shared_sources,
     }  # fmt: skip
     evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
     refuse_no_clips(clips)
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
-        videos=videos,
+        videos=videos, accept_shared_sources=accept_shared_sources,
     )  # fmt: skip
     on_device = choose_device(device)
     loaded = load_encoders(run, encoders)
@@ -108,21 +123,25 @@ def evaluate(
     notes = list(labelled.notes)
     networks = _networks(loaded, seed, baselines) if clip_evals else []
     answers: list[Any] = []
-    tables = []
+    tables, empty = [], list[dict[str, str]]()
     for column in labelled.columns:
         sides = [tests[column][i] for i in kept]
         check_sides(labelled, column, kept, sides, left_out, notes)
         numbers = Numbered.of([video.labels[column] for video in of_kept], sides, [video.group for video in of_kept])
-        found = clip_outcomes(
+        found, failed = clip_outcomes(
             clip_evals, networks, probed, shown, numbers.labels, numbers.test, numbers.groups,
             folder=file.parent / "kept", device=on_device, workers=workers, on_progress=on_progress,
+            goes_on=len(tasks) > 1,
         )  # fmt: skip
+        empty += [{"label_column": column, **asdict(one)} for one in failed]
+        notes += [f"{column}: no {one.task} of {one.row}: {' '.join(one.reason.split())}" for one in failed]
         table = fill_table(evals, rows, numbers, clip_evals, found)
         notes += [f"{column}: {note}" for note in table.pop("notes")]
         tested = [video for video, is_test in zip(of_kept, sides, strict=True) if is_test]
         paths, truths = [video.path for video in tested], [video.labels[column] for video in tested]
-        answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"])
-        tables.append({"label_column": column, **table})
+        groups = [video.group for video in tested]
+        answers += answer_lines(column, table.pop("answers"), paths, truths, table["classes"], groups)
+        tables.append({"label_column": column, "data": fingerprints(of_kept, column, sides), **table})
     result: dict[str, Any] = {
         "run": str(run),
         "labels": str(labels),
@@ -131,6 +150,7 @@ def evaluate(
         "protocol": _protocol(labelled, {**evals, **clip_evals}, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
+        "failed": empty,
         "tables": tables,
         "file": str(file),
         "answers": answers_file(file).name,
@@ -254,6 +274,17 @@ def check_sides(
         )
 
 
+def fingerprints(videos: Sequence[LabelledVideo], column: str, tests: Sequence[bool]) -> dict[str, str]:
+    """Return hashes of what a table was measured on: other hashes are other videos, labels, sides or groups."""
+    facts = {
+        "videos": [video.path for video in videos],
+        "labels": [video.labels[column] for video in videos],
+        "sides": list(tests),
+        "groups": [video.group for video in videos],
+    }
+    return {name: hashlib.sha256(json.dumps(fact).encode()).hexdigest()[:16] for name, fact in facts.items()}
+
+
 def _protocol(
     labelled: Labels, evals: Mapping[str, Eval | ClipEval], clips: int | None, seed: int, baselines: bool
 ) -> dict[str, str]:
@@ -266,17 +297,17 @@ def _protocol(
     return {
         **reading_in_words(labelled, clips, seed),
         **(beside if baselines else {}),
-        "interval": "95 % Wilson score interval over test videos; of means over draws or episodes, as said with them",
+        "interval": f"95 % {OF_GROUPS if labelled.groups else OF_VIDEOS}; of means over draws or episodes, as said with them",
         **{task: one.protocol for task, one in evals.items()},
     }
 
 
 def reading_in_words(labelled: Labels, clips: int | None, seed: int) -> dict[str, str]:
     """Say how the sides came about and how features were read."""
-    grouped = labelled.videos[0].group is not None
+    groups = f", {len(shared)} groups on both sides" if (shared := labelled.shared_groups) else ", groups kept together"
     split = "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each class held out by seed {seed}"
     per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
     return {
-        "split": split + (", groups kept together" if grouped else ""),
+        "split": split + (groups if labelled.groups else ""),
         "features": f"frozen, evaluation mode, centre square; {per_video}, spread evenly, features averaged",
     }

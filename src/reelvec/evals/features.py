@@ -91,11 +91,7 @@ def read_features(
     if baselines:
         for name, (_, card) in encoders.items():
             readers += [_untrained_reader(name, card, seed, draw, device) for draw in range(UNTRAINED)]
-        picture = picture_card(encoders)
-        readers += [
-            Reader("raw pixels", picture.needs, picture.size, pixel_vector, identity="4x16x16 grey, 8x8 colour"),
-            Reader("colour histogram", picture.needs, picture.size, colour_histogram, identity="8x8x8 bins, square roots"),
-        ]
+        readers += _picture_readers(encoders)
     read = extract_kept(folder, readers, index, rows, clips=clips, device=device, workers=workers, on_progress=on_progress)
     vectors = {name: torch.from_numpy(values) for name, values in read.vectors.items()}
     if not vectors:  # not one file could be read: no reader has said how long its vectors are
@@ -129,7 +125,8 @@ def read_changed(
 ) -> ReadChanged:
     """Compute the features of these videos of ordinary and of frozen clips, and of every change where they are `tested`.
 
-    A video is decoded once for all of it. Rows are the encoders, then, as baselines, the same networks untrained.
+    A video is decoded once for all of it. Rows are the encoders, then, as baselines, the same networks untrained. With these,
+    the vectors of pixels and colours that `read_features` wants are kept in passing: it then decodes nothing.
     """
     made: list[tuple[str, list[dict[str, Reader]], dict[str, str]]] = []
     for name, (encoder, card) in encoders.items():
@@ -151,7 +148,7 @@ def read_changed(
             continue
         readers = [
             reader for variants in every for variant, reader in variants.items() if side or variant in (ORDINARY, FROZEN)
-        ]
+        ] + (_picture_readers(encoders) if baselines else [])
 
         def progress(done: int, total: int, text: str, before: int = done_before, many: int = len(where)) -> None:
             if on_progress:
@@ -171,6 +168,15 @@ def read_changed(
         for row, draws, left_out in made
     ]
     return ReadChanged(table, found, unreadable)
+
+
+def _picture_readers(encoders: dict[str, tuple[Encoder, EncoderCard]]) -> list[Reader]:
+    """Return readers of pixels and colours of the pictures that the first encoder of RGB sees."""
+    picture = picture_card(encoders)
+    return [
+        Reader("raw pixels", picture.needs, picture.size, pixel_vector, identity="4x16x16 grey, 8x8 colour"),
+        Reader("colour histogram", picture.needs, picture.size, colour_histogram, identity="8x8x8 bins, square roots"),
+    ]
 
 
 def _changed(reader: Reader, changes: dict[str, Change], seed: int) -> dict[str, Reader]:

@@ -18,6 +18,7 @@ from reelvec.engine.extract import OnProgress, Piece, Reader, extract
 from reelvec.evals.evaluate import encoder_facts, load_encoders, refuse_no_clips
 from reelvec.evals.features import untrained_encoder
 from reelvec.evals.health_picture import draw_health
+from reelvec.evals.kept_steps import run_folder
 from reelvec.parts.health import (
     alignment,
     between_share,
@@ -68,9 +69,9 @@ def health(
     """Look at the features of a run's encoders on unlabelled videos, beside the same networks untrained.
 
     Args:
-        run: a run folder, or an encoder folder.
+        run: a run folder, or an encoder folder; FOLDER@STEP is the run as it was at a kept step.
         videos: a folder, pattern, CSV, index or list of 8 or more videos.
-        beside: other runs (seeds, checkpoints, methods) whose features are compared with these by CKA.
+        beside: other runs (seeds, methods; checkpoints as FOLDER@STEP) whose features are compared with these by CKA.
         clips: clips of each half of a video; None: as many as lie end to end, 1 to 10.
         out: JSON file; None: evals/health-step<step>.json in the run folder. A picture is written beside it, as .png.
 
@@ -112,7 +113,7 @@ def health(
     }
     features = {name: layers[-1].mean(1) for name, layers in parts.items()}
     step = max(card.step for _, card in loaded.values())
-    file = Path(out) if out is not None else RunFolder(run).evals / f"health-step{step:06d}.json"
+    file = Path(out) if out is not None else RunFolder(run_folder(run)).evals / f"health-step{step:06d}.json"
     result: dict[str, Any] = {
         "run": str(run),
         "videos": int(whole.sum()),

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reelvec.core import ReelvecError
+from reelvec.data.sources import VIDEO_SUFFIXES
 
 Row = dict[str, str]
 
@@ -49,21 +50,65 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV (comma, semicolon or tab) or Parquet file; ReelvecError if that fails or nothing is in it."""
+    """Read a CSV (comma, semicolon or tab; UTF-8) or Parquet file.
+
+    Raises ReelvecError if that fails, if nothing is in it, and where the first row is no header but a row of its own.
+    """
     asked = f"read labels from {path}"
     what = "a folder of class folders, or a CSV or Parquet table with a column of paths and one of labels"
     if not path.exists():
         raise ReelvecError(asked, "no such file or folder", f"give {what}")
     try:
         table = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+    except UnicodeDecodeError as error:
+        raise _not_utf8(asked, path, what) from error
+    except (OSError, csv.Error, pa.ArrowException) as error:
         raise ReelvecError(asked, f"it cannot be read as a table ({error})", f"give {what}") from error
-    if not table.rows:
+    if not table.rows and not _video_in_header(table):
         raise ReelvecError(asked, "a table without rows" if table.columns else "an empty file", f"give {what}")
+    _refuse_headless(table, asked)
     twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
     if twice:
         raise ReelvecError(asked, f"two columns named {', '.join(twice)}", "rename one of them")
     return table
+
+
+def _not_utf8(asked: str, path: Path, what: str) -> ReelvecError:
+    """Say of a file that is not UTF-8 which encoding it likely has; bytes of value 0 are in no such text."""
+    content = path.read_bytes()
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" in content and not utf16:
+        return ReelvecError(asked, "it cannot be read as a table (no text)", f"give {what}")
+    try:
+        content.decode("utf-8")
+        row = 1
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+    name, likely = ("UTF-16", "UTF-16") if utf16 else ("CP1252", "Windows-1252 or Latin-1")
+    return ReelvecError(
+        asked,
+        f"text that is not UTF-8 (row {row}), likely {likely}",
+        f"save it as UTF-8: in the spreadsheet's dialogue of CSV, or iconv -f {name} -t UTF-8 {path.name} > utf8.csv",
+    )
+
+
+def _video_in_header(table: Table) -> str | None:
+    """Return a column's name that is no name: a path of a video, or of a file that is there."""
+    for name in table.columns:
+        path = Path(name)
+        near = table.path.parent / path
+        if path.suffix.lower() in VIDEO_SUFFIXES or (path.suffix and (near.is_file() or path.is_file())):
+            return name
+    return None
+
+
+def _refuse_headless(table: Table, asked: str) -> None:
+    if found := _video_in_header(table):
+        raise ReelvecError(
+            asked,
+            f"'{found}' in the first row, where names of columns belong: a video would be lost",
+            "put a row with names first, such as path,label",
+        )
 
 
 def _read_parquet(path: Path) -> Table:

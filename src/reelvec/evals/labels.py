@@ -18,6 +18,14 @@ from reelvec.evals.label_table import (
     guess_split,
     read_table,
 )
+from reelvec.evals.shared_sources import (
+    copies,
+    joined_groups,
+    on_both_sides,
+    refuse_shared_copies,
+    refuse_shared_groups,
+    shared_copies,
+)
 from reelvec.evals.source_groups import source_groups
 from reelvec.evals.split import hold_out
 from reelvec.evals.split_files import SplitFiles, find_listed, read_split_files
@@ -41,6 +49,21 @@ class Labels:
     columns: tuple[str, ...]
     given_split: bool
     notes: list[str] = field(default_factory=list)
+    official: bool = False
+    """whether the split is one that was published with the data"""
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The group of each video; None where there are none."""
+        groups = [video.group for video in self.videos if video.group is not None]
+        return groups or None
+
+    @property
+    def shared_groups(self) -> list[str]:
+        """The groups that stand on both sides of a given split."""
+        if not self.given_split or self.groups is None:
+            return []
+        return on_both_sides(self.groups, [video.split for video in self.videos])
 
     def test_mask(self, column: str, share: float, seed: int) -> list[bool]:
         """True for test videos: as given, or held out by seed, stratified by the classes of that column.
@@ -50,9 +73,8 @@ class Labels:
         if self.given_split:
             mask = [video.split == "test" for video in self.videos]
         else:
-            groups = [video.group for video in self.videos] if self.videos[0].group is not None else None
             rng = sample_generator(seed, 0, f"evaluate/hold-out/{column}")
-            mask = hold_out([video.labels[column] for video in self.videos], groups, share, rng).tolist()
+            mask = hold_out([video.labels[column] for video in self.videos], self.groups, share, rng).tolist()
         if not any(mask) or all(mask):
             sides = f"{sum(mask)} test and {len(mask) - sum(mask)} training videos"
             raise ReelvecError(
@@ -71,6 +93,7 @@ def read_labels(
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
 ) -> Labels:
     """Read labels from a folder of class folders, from a CSV or Parquet table or from official split files.
 
@@ -79,6 +102,9 @@ def read_labels(
     have one with the words train and test, and one of groups. Columns that are not given are guessed where only one fits.
     Official split files are those of UCF101, HMDB51, Something-Something v2, Kinetics and Diving48, or the folder they lie
     in; `videos` is the folder of their videos, which are found at any depth (None: the lists' folder or the one around it).
+    Clips of one source are groups: by the column of groups, else by file names of UCF101, HMDB51 or Diving48; copies of one
+    file are of one source too. Where no split is given they stay together. On both sides of a given split they are refused,
+    unless `accept_shared_sources`; an official split is taken as it is. Either way a note says so.
     Raises ReelvecError for what cannot be read, is ambiguous, absent, listed twice, or has a single class.
     """
     path = Path(source)
@@ -101,7 +127,7 @@ def read_labels(
     else:
         labels = _from_table(path, path_column, label_column, split_column, group_column)
     _refuse_duplicates(labels.videos, path)
-    _refuse_leaking_groups(labels)
+    labels = _with_sources(labels, accept_shared_sources)
     for column in labels.columns:
         classes = {video.labels[column] for video in labels.videos}
         if len(classes) < 2:
@@ -150,9 +176,7 @@ def _from_folder(folder: Path) -> Labels:
             "put videos under <class>/, or under train/<class>/ and test/<class>/; or give a CSV of paths and labels",
         )
     videos = sorted(videos, key=lambda video: video.path)
-    if train and test:
-        return Labels(videos, ("class",), True, notes)
-    return _without_split(videos, notes)
+    return Labels(videos, ("class",), bool(train and test), notes)
 
 
 def _from_split_files(lists: SplitFiles, source: Path, folder: str | os.PathLike[str] | None) -> Labels:
@@ -160,19 +184,36 @@ def _from_split_files(lists: SplitFiles, source: Path, folder: str | os.PathLike
     notes = [*lists.notes, *notes]
     videos = [LabelledVideo(path, {"class": listed.label}, listed.side) for path, listed in found]
     videos = sorted(videos, key=lambda video: video.path)
-    if lists.given_split:
-        return Labels(videos, ("class",), True, notes)
-    return _without_split([replace(video, split=None) for video in videos], notes)
+    if not lists.given_split:
+        videos = [replace(video, split=None) for video in videos]
+    return Labels(videos, ("class",), lists.given_split, notes, official=lists.given_split)
 
 
-def _without_split(videos: list[LabelledVideo], notes: list[str]) -> Labels:
-    """Labels of which a part will be held out; clips that the names of their files tell to be of one film become a group."""
-    told = source_groups([video.path for video in videos], [video.labels["class"] for video in videos])
-    if told is None:
-        return Labels(videos, ("class",), False, notes)
-    groups, note = told
-    grouped = [replace(video, group=group) for video, group in zip(videos, groups, strict=True)]
-    return Labels(grouped, ("class",), False, [*notes, note])
+def _with_sources(labels: Labels, accepted: bool) -> Labels:
+    """Return the labels with groups of what is of one source; ReelvecError where one stands on both sides of a given split."""
+    paths, sides = [video.path for video in labels.videos], [video.split for video in labels.videos]
+    groups, notes, told_by = labels.groups, list(labels.notes), None
+    if groups is None:
+        told = source_groups(paths, [video.labels[labels.columns[0]] for video in labels.videos])
+        groups, told_by = told or (None, None)
+        notes += [told_by] if told_by else []
+    shared = on_both_sides(groups, sides) if groups and labels.given_split else []
+    alike = copies(paths)
+    pairs = shared_copies(paths, sides, alike)
+    if not labels.official and not accepted:
+        refuse_shared_groups(shared, len({*groups}) if groups else 0, told_by)
+        refuse_shared_copies(pairs)
+    if shared or pairs:
+        of_groups = f"{len(shared)} groups" if shared else f"{len(pairs)} test videos that are copies of training videos"
+        why = "as the official split has it" if labels.official else "accepted"
+        notes.append(f"{of_groups} stand on both sides, {why}: what is remembered of them counts as if it were understood")
+    if alike:
+        notes.append(f"{sum(map(len, alike))} videos are copies of one another, in {len(alike)} contents: kept together")
+        groups = joined_groups(groups or paths, alike)
+    if groups is None:
+        return replace(labels, notes=notes)
+    videos = [replace(video, group=group) for video, group in zip(labels.videos, groups, strict=True)]
+    return replace(labels, videos=videos, notes=notes)
 
 
 def _from_table(path: Path, path_name: str | None, label: str | None, split: str | None, group: str | None) -> Labels:
@@ -258,22 +299,6 @@ def _refuse_duplicates(videos: Sequence[LabelledVideo], source: Path) -> None:
             f"read labels from {source}",
             f"{len(twice)} video{'s' * (len(twice) > 1)} listed more than once: {_few(twice)}",
             "list each video once: a second copy could stand in training and test at the same time",
-        )
-
-
-def _refuse_leaking_groups(labels: Labels) -> None:
-    if not labels.given_split:
-        return
-    sides: dict[str, set[str | None]] = {}
-    for video in labels.videos:
-        if video.group is not None:
-            sides.setdefault(video.group, set()).add(video.split)
-    leaking = sorted(group for group, seen in sides.items() if len(seen) > 1)
-    if leaking:
-        raise ReelvecError(
-            "evaluate with the given split and groups",
-            f"{len(leaking)} groups have videos in both train and test: {_few(leaking)}",
-            "move each group to one side, or leave the split to reelvec: with groups alone it parts none",
         )
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reelvec.backbones import load_encoder
 from reelvec.core import Clips, EncoderCard, ReelvecError, sample_generator, write_json
 from reelvec.core.shapes import Bool, Float, UInt8
 from reelvec.data.clips import clip_seconds, frames_at
@@ -30,6 +29,7 @@ from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks
 from reelvec.evals.evaluate import TEST_SHARE, check_sides, encoder_facts, find_videos
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.labels import Labels, read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.masked_clips import BACKGROUND_ONLY, FROZEN_ON_STRIPES, MASKED, ON_STRIPES, SWAP, Fill, masked_variants
@@ -64,6 +64,7 @@ def diagnose_masks(
     path_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    accept_shared_sources: bool = False,
     encoder: str = "visual",
     fill: Fill | None = None,
     device: str | None = None,
@@ -82,6 +83,7 @@ def diagnose_masks(
             in the order of names, not 0 where the object is; None: truth/ beside the labels. Test videos without are left out.
         label_column: one column, or several parted by commas: a table for each; None: motion,scene of a generated set. Where no
             split is given, 30 % of each class of the first one are held out.
+        accept_shared_sources: as for `evaluate`.
         fill: what stands where an object was removed; None: "frame" for a generated set with a moving camera, else "still".
         out: JSON file; None: evals/<labels>-masks-step<step>.json in the run folder. Examples are drawn beside it, as .png.
 
@@ -103,8 +105,9 @@ def diagnose_masks(
     if table != source:
         label_column = label_column or "motion,scene"
     labelled = read_labels(
-        table, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column
-    )
+        table, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
+        accept_shared_sources=accept_shared_sources,
+    )  # fmt: skip
     sides = labelled.test_mask(labelled.columns[0], TEST_SHARE, seed)
     fill = fill or _fill(folder)
     found, usable, left_out = find_videos(labelled, [card], None, workers)
@@ -182,6 +185,7 @@ def diagnose_masks(
             "path_column": path_column,
             "split_column": split_column,
             "group_column": group_column,
+            "accept_shared_sources": accept_shared_sources,
             "masks": str(masks_in),
             "fill": fill,
             "seed": seed,

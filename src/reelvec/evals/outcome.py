@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from reelvec.core.shapes import Float, Int
-from reelvec.evals.intervals import over_draws, over_episodes, wilson
+from reelvec.evals.intervals import over_draws, over_episodes, share_over_groups, wilson
 
 Over = Literal["videos", "draws", "episodes"]
 """what a column is a mean over"""
@@ -55,14 +56,17 @@ class Outcome:
         return {column: answers.mean for column, answers in self.columns.items()}
 
 
-def interval(answers: list[Answers]) -> tuple[float, float]:
+def interval(answers: list[Answers], groups: Int[Tensor, "units"] | None = None) -> tuple[float, float]:
     """Return the 95 % interval of the mean over several networks of a kind, asked about the same units.
 
+    `groups` are those of the test videos: videos of one group go together, and the interval holds the luck of the groups.
     Over draws and episodes, half its width is the mean of theirs: the interval of their mean is no wider.
     """
     mean = sum(one.mean for one in answers) / len(answers)
     halves = [one.half for one in answers]
     known = [half for half in halves if half is not None]
+    if not known and groups is not None:
+        return share_over_groups(torch.stack([one.score.double() for one in answers]).mean(0).tolist(), groups.tolist())
     if not known:
         return wilson(mean, len(answers[0].score))
     half = sum(known) / len(known)

@@ -198,7 +198,7 @@ def pair_similarity(
         "protocol": _protocol(judge, clips, seed, baselines),
         "notes": [*table.pop("notes"), *_errors_in_words(table["rows"])],
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
-        "tables": [{"label_column": "same action", **table}],
+        "tables": [{"label_column": "same action", "data": {"pairs": kept.fingerprint}, **table}],
         "file": str(file),
         "answers": answers_file(file).name,
         "features": {name: f"{FEATURES}/{place}" for name, place in read.places.items()},

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reelvec.core import ReelvecError, RunFolder
+from reelvec.evals.kept_steps import run_folder
 
 FEATURES = "features"
 """folder beside the results, in which features are kept"""
@@ -13,7 +14,7 @@ FEATURES = "features"
 def result_file(run: Path, labels: Path, step: int, kind: str = "") -> Path:
     """Return where a result stands in a run folder: named after the labels and the step."""
     name = labels.absolute().stem if labels.is_file() else labels.absolute().name
-    return RunFolder(run).evals / f"{name}{kind}-step{step:06d}.json"
+    return RunFolder(run_folder(run)).evals / f"{name}{kind}-step{step:06d}.json"
 
 
 def answers_file(file: Path) -> Path:

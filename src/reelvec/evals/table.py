@@ -150,7 +150,7 @@ def fill_table(
             ]
             runs.append(joined(outcomes))
         added = found.get(row.name, Outcome({}))
-        filled.append(_row(row.name, row.draws[0].shape[1], runs, added))
+        filled.append(_row(row.name, row.draws[0].shape[1], runs, added, test_groups))
         answers[row.name] = {column: [run.columns[column] for run in runs] for column in runs[0].columns}
         answers[row.name] |= {column: [one] for column, one in added.columns.items()}
     filled.append({"name": "chance", "dim": 0, "values": chance, "low": {}, "high": {}, "details": {}})
@@ -171,14 +171,14 @@ def joined(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(columns, {name: number for one in outcomes for name, number in one.details.items()})
 
 
-def _row(name: str, dim: int, runs: list[Outcome], added: Outcome) -> dict[str, Any]:
+def _row(name: str, dim: int, runs: list[Outcome], added: Outcome, test_groups: Int[Tensor, "m"] | None) -> dict[str, Any]:
     """Put one kind of features into a row; several runs are several networks of the kind, of which `added` saw the first."""
     every = {column: [run.columns[column] for run in runs] for column in runs[0].columns}
     details: dict[str, Any] = {key: [run.details[key] for run in runs] for key in runs[0].details}
     if len(runs) > 1:
         details["each"] = {column: [one.mean for one in several] for column, several in every.items()}
     every |= {column: [one] for column, one in added.columns.items()}
-    bounds = {column: interval(several) for column, several in every.items()}
+    bounds = {column: interval(several, test_groups) for column, several in every.items()}
     return {
         "name": name,
         "dim": dim,

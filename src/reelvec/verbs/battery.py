@@ -16,9 +16,22 @@ from reelvec import __version__
 from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.data.index import index
 from reelvec.engine.extract import OnProgress
-from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
-from reelvec.evals.evaluate import load_encoders
+from reelvec.evals import (
+    class_maps,
+    detection,
+    diagnose,
+    diagnose_masks,
+    evaluate,
+    health,
+    localisation,
+    pair_similarity,
+    propagation,
+)
+from reelvec.evals.dense.box_table import read_boxes
+from reelvec.evals.evaluate import TEST_SHARE, load_encoders
+from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.labels import read_labels
+from reelvec.evals.pair_files import read_pairs
 
 SUITES: dict[str, tuple[str, ...]] = {
     "quick": ("knn", "linear", "retrieval", "lowshot", "fewshot", "similarity"),
@@ -37,11 +50,13 @@ def battery(
     suite: str = "quick",
     masks: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
+    pairs: str | os.PathLike[str] | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
     videos: str | os.PathLike[str] | None = None,
+    accept_shared_sources: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     clips: int | None = None,
     encoders: tuple[str, ...] | None = None,
@@ -59,29 +74,30 @@ def battery(
         suite: "quick" measures frozen features; "full" trains heads and fine-tunes as well, which takes minutes to hours.
         masks: a folder of frames with masks, as `propagation` takes it.
         boxes: a table of boxes, as `detection` takes it.
+        pairs: pairs of videos in folds, as `pair_similarity` takes them; without labels, `videos` is the folder of these.
         settings: task -> its settings; beside those of `evaluate`, "diagnose", "diagnose_masks", "health", "propagation",
-            "localisation", "detection" and "class_maps" are tasks.
+            "localisation", "detection", "class_maps" and "pair_similarity" are tasks.
         out: JSON file of the summary; None: evals/suite-<suite>-step<step>.json in the run folder. What each part found is
             written where it writes it when asked for alone.
 
     What was finished before with the same weights, data and settings is not done again. `evaluate`, `diagnose` and `health`
-    share one index of the labelled videos, <labels>-suite.index.parquet beside `out`. Returns the summary: {"run", "suite",
-    "parts": [{"name", "file", "seconds", "kept"}], "left_out": [{"name", "reason"}], "seconds", "file"}.
+    share one index of the labelled videos, <labels>-suite.index.parquet beside `out`; frozen features of evaluate and diagnose
+    are of one decoding. Returns the summary: {"run", "suite", "parts": [{"name", "file", "seconds", "kept", "failed"}],
+    "left_out": [{"name", "reason"}], "seconds", "file"}; what failed inside a part stands in "left_out" too.
     Raises ReelvecError for an unknown suite or task, and where nothing could be measured.
     """
     given = {task: dict(values) for task, values in (settings or {}).items()}
     tasks = _tasks(suite, given)
     given |= {part: _fitting(part, values) for part, values in given.items() if part in _PARTS}
-    if labels is None and masks is None and boxes is None:
-        raise ReelvecError(
-            f"evaluate {run} with --suite {suite}", "no data", "add --labels FILE, --masks FOLDER or --boxes FILE, or several"
-        )
+    if labels is None and masks is None and boxes is None and pairs is None:
+        do = "add --labels FILE, --masks FOLDER, --boxes FILE or --pairs FILE, or several"
+        raise ReelvecError(f"evaluate {run} with --suite {suite}", "no data", do)
     loaded = load_encoders(run, encoders)
     step = max(card.step for _, card in loaded.values())
     hashes = {name: card.weights_sha256 for name, (_, card) in loaded.items()}
     columns = {
         "path_column": path_column, "label_column": label_column, "split_column": split_column, "group_column": group_column,
-        "videos": videos,
+        "videos": videos, "accept_shared_sources": accept_shared_sources,
     }  # fmt: skip
     common: dict[str, Any] = {"device": device, "seed": seed, "on_progress": on_progress}
     reading = {"clips": clips, "encoders": encoders, "workers": workers, **common}
@@ -90,7 +106,7 @@ def battery(
     small = {"size": QUICK_SIZE} if suite == "quick" else {}
 
     plan: list[tuple[str, Callable[..., dict[str, Any]], Any, dict[str, Any]]] = []
-    file = Path(out) if out is not None else RunFolder(run).evals / f"suite-{suite}-step{step:06d}.json"
+    file = Path(out) if out is not None else RunFolder(run_folder(run)).evals / f"suite-{suite}-step{step:06d}.json"
     seen: list[str] = []
     left_out: dict[str, str] = {}
     if labels is not None:
@@ -98,15 +114,18 @@ def battery(
         seen = [video.path for video in read_labels(labels, **_words(columns)).videos]
         probed = file.parent / f"{Path(labels).absolute().stem}-suite.index.parquet"
         shared = {**columns, **reading, "index_file": probed}
-        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
+        # diagnose comes first: what it decodes is all that evaluate reads of frozen features
         plan.append(("diagnose", diagnose, labels, shared))
+        plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
         plan.append(("health", health, probed, reading))
         if _is_generated(Path(labels)):
             of_shapes = {"label_column": label_column, "workers": workers, **visual}
             plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
             plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
+        else:
+            left_out |= dict.fromkeys(("diagnose_masks", "class_maps"), _NO_TRUTH)
     else:
-        left_out |= dict.fromkeys([*tasks, "diagnose", "health"], "no labels: add --labels")
+        left_out |= dict.fromkeys([*tasks, "diagnose", "health", "diagnose_masks", "class_maps"], "no labels: add --labels")
     if masks is not None:
         plan.append(("localisation", localisation, masks, {**small, **visual}))
         plan.append(("propagation", propagation, masks, {**small, **visual}))
@@ -116,6 +135,10 @@ def battery(
         plan.append(("detection", detection, boxes, {"workers": workers, **visual}))
     else:
         left_out["detection"] = "no boxes: add --boxes TABLE"
+    if pairs is not None:
+        plan.append(("pair_similarity", pair_similarity, pairs, {**({"videos": videos} if labels is None else {}), **reading}))
+    else:
+        left_out["pair_similarity"] = "no pairs of videos: add --pairs FILE"
 
     before = {part["name"]: part for part in _before(file)}
     parts: list[dict[str, Any]] = []
@@ -130,7 +153,7 @@ def battery(
     for name, verb, data, arguments in plan:
         arguments = {**arguments, **given.get(name, {})}
         of_labels = name in ("evaluate", "diagnose", "health")
-        key = _key(name, hashes, [labels, *seen] if of_labels else [data], arguments)
+        key = _key(name, hashes, [labels, *seen] if of_labels else _files(name, data, arguments), arguments)
         last = before.get(name, {})
         is_kept = last.get("key") == key and Path(last["file"]).is_file()
         began = perf_counter()
@@ -144,7 +167,15 @@ def battery(
             except ReelvecError as error:
                 left_out[name] = str(error)
                 continue
-            parts.append({"name": name, "file": found["file"], "seconds": perf_counter() - began, "kept": False, "key": key})
+            failed = [
+                (f"{one['task']} of {one['row']}, {one['label_column']}", one["reason"]) for one in found.get("failed", ())
+            ]
+            took = perf_counter() - began
+            parts.append({
+                "name": name, "file": found["file"], "seconds": took, "kept": False, "key": key, "failed": dict(failed),
+            })  # fmt: skip
+        left_out |= parts[-1].get("failed", {})  # before they are put in order
+        parts.sort(key=lambda part: _ORDER.index(part["name"]))
         summary["left_out"] = [{"name": what, "reason": why} for what, why in left_out.items()]
         summary["seconds"] = sum(part["seconds"] for part in parts)
         write_json(file, summary)  # after every part: a stopped suite goes on from there
@@ -158,14 +189,23 @@ def battery(
 
 _PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "diagnose": diagnose,
-    "diagnose_masks": diagnose_masks,
     "health": health,
+    "diagnose_masks": diagnose_masks,
     "class_maps": class_maps,
     "localisation": localisation,
     "propagation": propagation,
     "detection": detection,
+    "pair_similarity": pair_similarity,
 }
 """what is measured beside `evaluate`; the settings of a part are the arguments of its function"""
+
+_ORDER = ("evaluate", *_PARTS)
+"""in which parts stand in the summary"""
+
+_NO_TRUTH = (
+    "no truth of a set made by `reelvec shapes` beside these labels; with masks of your own: "
+    "reelvec diagnose RUN --labels ... --masks FOLDER"
+)
 
 
 def _tasks(suite: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -227,6 +267,19 @@ def _key(name: str, hashes: Mapping[str, str], data: Sequence[Any], arguments: M
     kept = {key: value for key, value in arguments.items() if key not in ("on_progress", "device", "workers", "index_file")}
     content = json.dumps([__version__, name, dict(hashes), kept, _stamps(data)], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _files(name: str, data: Any, arguments: Mapping[str, Any]) -> list[Any]:
+    """Return the files that a part without labels reads: a table's videos, and boxes that a detector found, beside it."""
+    try:
+        if name == "detection":
+            videos = {frame.path for frame in read_boxes(data, TEST_SHARE, arguments.get("seed", 0)).frames}
+            return [data, *sorted(videos), *([arguments["detected"]] if arguments.get("detected") else [])]
+        if name == "pair_similarity":
+            return [data, *read_pairs(data, arguments.get("videos")).paths]
+    except ReelvecError:
+        pass  # the part itself says what is wrong
+    return [data]
 
 
 def _stamps(data: Sequence[Any]) -> list[tuple[str, int, int]]:

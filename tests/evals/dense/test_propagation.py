@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from reelvec.core import ReelvecError
-from reelvec.evals.dense.davis import Davis, mean_over_sequences
+from reelvec.evals.dense.davis import Davis
 from reelvec.evals.dense.propagation import CEILING, PIXELS, propagation
-from reelvec.evals.intervals import over_draws
+from reelvec.evals.intervals import mean_over_groups, over_draws
 
 FIRST_KEPT = Davis.kept
 ROWS = ["visual", "untrained visual", PIXELS, FIRST_KEPT, CEILING]
@@ -146,11 +146,11 @@ def test_what_does_not_fit_is_said(tiny_run: Path, folder: Path, tmp_path: Path)
 def test_the_interval_takes_sequences_as_drawn() -> None:
     # with an object to a sequence it is Student's
     values = [0.1, 0.5, 0.6, 0.4]
-    assert mean_over_sequences(values, list("abcd")) == pytest.approx(over_draws(values))
+    assert mean_over_groups(values, list("abcd")) == pytest.approx(over_draws(values))
     # twins in each sequence bring nothing new: the interval stays
-    mean, half = mean_over_sequences([v for v in values for _ in range(2)], list("aabbccdd"))
+    mean, half = mean_over_groups([v for v in values for _ in range(2)], list("aabbccdd"))
     assert (mean, half) == pytest.approx(over_draws(values))
-    assert mean_over_sequences(values, list("aaaa")) == (pytest.approx(0.4), None)
+    assert mean_over_groups(values, list("aaaa")) == (pytest.approx(0.4), None)
 
 
 def test_a_real_sequence(tiny_run: Path, shared_data: Path, tmp_path: Path) -> None:

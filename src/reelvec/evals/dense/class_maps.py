@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reelvec.backbones import load_encoder
 from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.core.shapes import Float, Int, UInt8
 from reelvec.data.clips import clip_seconds, frames_at
@@ -31,6 +30,7 @@ from reelvec.evals.dense.localisation import AREA, energy, share_inside
 from reelvec.evals.evaluate import encoder_facts, find_videos
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.intervals import over_episodes
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.labels import read_labels
 from reelvec.evals.linear import Linear
 from reelvec.evals.results import result_file

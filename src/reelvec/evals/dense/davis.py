@@ -16,7 +16,7 @@ from reelvec.evals.dense.frame_folders import FrameSequence, read_frame_folder
 from reelvec.evals.dense.frame_picture import with_masks
 from reelvec.evals.dense.label_propagation import Preset, to_map, to_mask
 from reelvec.evals.dense.region_metrics import OverTime, boundary_accuracy, over_time, region_similarity
-from reelvec.evals.intervals import over_draws
+from reelvec.evals.intervals import mean_over_groups
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Davis:
         """Return J&F with its interval, J and F in full, and all three for each sequence."""
         objects = _mean_of_networks(draws)
         names = [one.sequence for one in objects]
-        value, half = mean_over_sequences([one.both for one in objects], names)
+        value, half = mean_over_groups([one.both for one in objects], names)
         return {
             "J&F": value,
             "low": None if half is None else max(0.0, value - half),
@@ -127,7 +127,7 @@ class Davis:
         """Return the mean over objects of the differences of J&F."""
         objects, others = _mean_of_networks(ours), _mean_of_networks(theirs)
         differences = [a.both - b.both for a, b in zip(objects, others, strict=True)]
-        more, half = mean_over_sequences(differences, [one.sequence for one in objects])
+        more, half = mean_over_groups(differences, [one.sequence for one in objects])
         return {"mean": more, "low": None if half is None else more - half, "high": None if half is None else more + half}
 
 
@@ -155,21 +155,6 @@ def _video(sequence: FrameSequence) -> MaskedVideo:
         which = ", ".join(map(str, sorted(later)))
         notes.append(f"{sequence.name}: objects {which} are not in the first frame: not followed, not counted")
     return MaskedVideo(sequence, size, objects, judged, notes)
-
-
-def mean_over_sequences(values: Sequence[float], sequences: Sequence[str]) -> tuple[float, float | None]:
-    """Return the mean over objects, and half of its 95 % interval where sequences, not objects, were drawn.
-
-    Linearisation of a ratio (Cochran 1977, section 6): the deviations of one sequence's objects go together. With an object
-    to a sequence it is Student's interval. None with a single sequence.
-    """
-    mean = fmean(values)
-    names = list(dict.fromkeys(sequences))
-    if len(names) < 2:
-        return mean, None
-    off = {name: sum(value - mean for value, s in zip(values, sequences, strict=True) if s == name) for name in names}
-    _, half = over_draws([mean + len(names) / len(values) * off[name] for name in names])
-    return mean, half
 
 
 def _mean_of_networks(draws: Sequence[Sequence[list[ObjectScore]]]) -> list[ObjectScore]:

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from reelvec.backbones import load_encoder
 from reelvec.core import Clips, Encoder, EncoderCard, ReelvecError, sample_generator, write_json
 from reelvec.core.shapes import Bool, Float
 from reelvec.data.index import Index, index
@@ -29,6 +28,7 @@ from reelvec.evals.dense.detected_boxes import with_detected
 from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.evaluate import TEST_SHARE, encoder_facts
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.linear import standard
 from reelvec.evals.results import result_file
 from reelvec.views import normalise

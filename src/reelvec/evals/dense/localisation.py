@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError, write_json
 from reelvec.core.shapes import Float, Shaped
 from reelvec.engine.device import choose_device
@@ -23,6 +22,7 @@ from reelvec.evals.dense.map_stride import with_map_stride
 from reelvec.evals.evaluate import encoder_facts
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.intervals import over_draws
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.results import result_file
 
 AREA, CENTRE = "area of the mask", "centre prior"

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reelvec.backbones import load_encoder
 from reelvec.core import Encoder, write_json
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress
@@ -27,6 +26,7 @@ from reelvec.evals.dense.map_stride import with_map_stride
 from reelvec.evals.dense.vip import is_vip, read_vip
 from reelvec.evals.evaluate import encoder_facts
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
+from reelvec.evals.kept_steps import load_encoder
 from reelvec.evals.results import result_file
 
 PIXELS, CEILING = "raw pixels", "ceiling"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reelvec import __version__
-from reelvec.core import Encoder, EncoderCard, write_json
+from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.core.shapes import Bool, Int
 from reelvec.data.index import Index
 from reelvec.engine.extract import OnProgress
@@ -32,6 +32,15 @@ class Network:
     """of its weights"""
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A task that could not be done with a network."""
+
+    task: str
+    row: str
+    reason: str
+
+
 def clip_outcomes(
     evals: Mapping[str, ClipEval],
     networks: Sequence[Network],
@@ -45,8 +54,13 @@ def clip_outcomes(
     device: torch.device,
     workers: int = 0,
     on_progress: OnProgress | None = None,
-) -> dict[str, Outcome]:
-    """Run every evaluation on every network, or take what `folder` has of it; return the outcome of each network by name."""
+    goes_on: bool = False,
+) -> tuple[dict[str, Outcome], list[Failed]]:
+    """Run every evaluation on every network, or take what `folder` has of it; return the outcome of each network by name.
+
+    With `goes_on`, what raises ReelvecError has no columns in the outcome and stands in the list that is returned beside.
+    """
+    failed: list[Failed] = []
     videos = [files_of(index, rows), labels.tolist(), test.tolist(), None if groups is None else groups.tolist()]
     found: dict[str, list[Outcome]] = {network.name: [] for network in networks}
     for network in networks:
@@ -61,13 +75,19 @@ def clip_outcomes(
                     if on_progress:
                         on_progress(done, total, said + text)
 
-                kept = one.run(
-                    network.encoder, network.card, index, rows, labels, test, groups, device=device, workers=workers,
-                    on_progress=progress,
-                )  # fmt: skip
+                try:
+                    kept = one.run(
+                        network.encoder, network.card, index, rows, labels, test, groups, device=device, workers=workers,
+                        on_progress=progress,
+                    )  # fmt: skip
+                except ReelvecError as error:
+                    if not goes_on:
+                        raise
+                    failed.append(Failed(task, network.name, str(error)))
+                    continue
                 write_json(file, _plain(kept))
             found[network.name].append(kept)
-    return {name: joined(outcomes) for name, outcomes in found.items()}
+    return {name: joined(outcomes) for name, outcomes in found.items()}, failed
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
