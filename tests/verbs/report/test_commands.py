@@ -15,12 +15,13 @@ from reelvec.cli.app import app
 from reelvec.cli.words import split_words
 from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
 from reelvec.evals.pair_similarity import pair_similarity
-from reelvec.verbs.battery import battery
 from reelvec.verbs.report.commands import measuring_commands
 from reelvec.verbs.report.settings import written
 from reelvec.verbs.report.story import RunStory
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import SUITE_SETTINGS
 from judged_data import write_all, write_jhmdb
 
 
@@ -158,19 +159,18 @@ def test_what_has_no_command_is_a_call(run: Path, folder: Path, tmp_path: Path) 
     assert named == {"clips": 1, "encoders": ("visual",), "baselines": False}
 
 
-def test_a_suite_is_one_command(run: Path, folder: Path, asked: list[Any]) -> None:
-    settings = {
-        "lowshot": {"draws": 2, "shares": [], "per_class": [1]}, "fewshot": {"episodes": 10, "ways": 2}, "knn": {"k": 3},
-        "propagation": {"size": 48, "preset": ["dul"]}, "diagnose": {"clips": 2}, "class_maps": {"label_column": "scene"},
-    }  # fmt: skip
-    battery(run, folder / "shapes/labels.csv", masks=folder / "davis", label_column="motion", clips=1, settings=settings)
-    [(name, given, named)] = typed_again(run, asked)
-    assert (name, given) == ("battery", (str(run), str(folder / "shapes/labels.csv")))
+def test_a_suite_is_one_command(judged: Path, asked: list[Any]) -> None:
+    run = judged / "runs/a"
+    (named,) = [named for name, _, named in typed_again(run, asked) if name == "battery" and "label_column" in named]
     found = named.pop("settings")
-    assert named == {"suite": "quick", "masks": str(folder / "davis"), "boxes": None, "label_column": "motion", "clips": 1}
-    for task in ("lowshot", "fewshot", "knn", "diagnose", "class_maps"):
-        assert found[task] == settings[task]
+    assert named == {
+        "suite": "quick", "masks": str(judged / "davis"), "boxes": str(judged / "boxes.csv"), "label_column": "motion",
+        "clips": 1,
+    }  # fmt: skip
+    for task in ("lowshot", "fewshot", "knn", "class_maps"):
+        assert found[task] == SUITE_SETTINGS[task]
     assert found["propagation"] == {"preset": "dul", "size": 48, "sequences": "walks"}
+    assert found["localisation"] == {"size": 48, "sequences": "walks"}
 
 
 @pytest.mark.parametrize("value", [1e-05, 3, "1", "true", "", "square", [0.4, 0.9], ["a"], None, True, {}, "a: b"])

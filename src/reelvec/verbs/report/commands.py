@@ -59,7 +59,9 @@ def _pretrain(story: RunStory) -> str:
 
 def measuring_commands(story: RunStory) -> list[str]:
     """Return the commands that make every result of the evals/ folder again, newest first; what a suite does comes with it."""
-    known = [(one, kind) for one in newest_first(story.measured) if (kind := kind_of(one.content)) is not None]
+    known = [
+        (one, kind) for one in newest_first(story.measured) if (kind := kind_of(one.content)) and _tells(kind, one.content)
+    ]
     by_file = {one.file.name: one for one, _ in known}
     run, lines, done = str(story.path), [], set[str]()
     for one, kind in known:
@@ -80,6 +82,14 @@ def measuring_commands(story: RunStory) -> list[str]:
         words = [word for kind, content in found.items() for word in _of_part(kind, arguments_of(kind, content), {})]
         lines.append(command_line(["reelvec", "evaluate", run, flag, data, *words]))
     return list(dict.fromkeys(lines))
+
+
+def _tells(kind: Kind, content: Json) -> bool:
+    """Whether a result says how it was made; one of another version may not."""
+    try:
+        return kind == "suite" or arguments_of(kind, content) is not None
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, StopIteration):
+        return False
 
 
 def _is_more_than_a_suite(content: Json) -> bool:
