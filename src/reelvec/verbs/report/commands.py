@@ -21,18 +21,18 @@ def commands_section(story: RunStory) -> Section:
     if versions:
         # what follows + in torch's version is the build, which the package index does not know
         install = ["pip", "install", *(f"{name}=={str(version).split('+')[0]}" for name, version in sorted(versions.items()))]
-        parts.append(_step("The same versions", command_line(install)))
+        parts.append(command_block("The same versions", command_line(install)))
     if story.config is not None:
-        parts.append(_step("The training, in a folder of its own", _pretrain(story)))
+        parts.append(command_block("The training, in a folder of its own", _pretrain(story)))
         given = story.environment.get("command")
         if isinstance(given, list):
             words = [os.path.basename(str(given[0])), *map(str, given[1:])] if given else []
-            parts.append(_step("What was typed then", command_line(words)))
+            parts.append(command_block("What was typed then", command_line(words)))
     lines = measuring_commands(story)
-    parts += [_step("The measurements", "\n".join(lines))] if lines else []
+    parts += [command_block("The measurements", "\n".join(lines))] if lines else []
     if any("VIDEOS" in line.split() for line in lines):
         parts.append(hint("VIDEOS stands for the unlabelled videos that were looked at: the result does not say which."))
-    parts.append(_step("This page", command_line(["reelvec", "report", str(story.path)])))
+    parts.append(command_block("This page", command_line(["reelvec", "report", str(story.path)])))
     same = hint(
         "A training is repeated exactly on the same machine with the same versions; elsewhere sums are rounded otherwise, and "
         "numbers move within what other seeds give. The hashes of the weights above say whether it is the same."
@@ -40,7 +40,8 @@ def commands_section(story: RunStory) -> Section:
     return section("commands", "Do it again", *parts, same)
 
 
-def _step(title: str, code: str) -> Html:
+def command_block(title: str, code: str) -> Html:
+    """Show a command under a heading, with a button that copies it."""
     button = tag("button", "Copy", type="button", class_="copy scripted", aria_label=f"Copy: {title}")
     return join([tag("h3", title), tag("div", tag("pre", tag("code", code), tabindex=0), button, class_="command")])
 
