@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from reelvec.cli.live import VERDICT_COLOURS, clock
+from reelvec.verbs.measured import Share, row_numbers, row_share
 
 _CLAIM_COLOURS = {"holds": "green", "does not hold": "bold red", "undecided": "yellow"}
 _DOCTOR_COLOURS = {"good": "green", "note": "yellow", "problem": "bold red"}
@@ -126,21 +127,28 @@ def battery_tables(summary: Mapping[str, Any]) -> RenderableType:
 
 
 def rows_table(result: Mapping[str, Any]) -> RenderableType:
-    """Draw a result that is a list of rows with one number each, such as propagation or detection."""
-    number = next(name for name in ("J&F", "inside", "mAP", "grad-cam", "energy") if name in result["rows"][0])
-    table = Table("row", *(["preset"] if "preset" in result["rows"][0] else []), f"{number}, percent", "difference from")
-    for row in result["rows"]:
-        value = row.get(number) or row.get("energy")
-        of = value if isinstance(value, Mapping) else {**row, "inside": row.get(number)}
-        words = f"{100 * of['inside']:.1f}" + (
-            f"  [dim]{100 * of['low']:.1f}-{100 * of['high']:.1f}[/dim]" if "low" in of else ""
-        )
-        over = "; ".join(f"{name} {_signed(one)}" for name, one in row.get("over", {}).items())
-        table.add_row(row["name"], *([row["preset"]] if "preset" in row else []), words, over)
+    """Draw a result that is a list of rows with one number each or several, such as propagation or detection."""
+    names, rows = row_numbers(result), result["rows"]
+    has_preset, has_over = any("preset" in row for row in rows), any(row.get("over") for row in rows)
+    heads = [f"{name}, percent" for name in names] + (["difference from"] if has_over else [])
+    table = Table("row", *(["preset"] if has_preset else []), *heads)
+    for row in rows:
+        shares = [_interval(row_share(row, name, with_bounds=name == names[0])) for name in names]
+        over = "; ".join(f"{name} {_signed(one)}" for name, one in (row.get("over") or {}).items())
+        table.add_row(row["name"], *([row["preset"]] if has_preset else []), *shares, *([over] if has_over else []))
     notes = [Text(note) for note in result.get("notes", [])]
     protocol = [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
     where = f"written to {result['file']}" + (f", drawn in {result['picture']}" if "picture" in result else "")
     return Group(table, *notes, *protocol, Text(where))
+
+
+def _interval(share: Share | None) -> str:
+    if share is None:
+        return ""
+    value = f"{100 * share.value:.1f}"
+    if share.low is None or share.high is None:
+        return value
+    return f"{value}  [dim]{100 * share.low:.1f}-{100 * share.high:.1f}[/dim]"
 
 
 def health_table(result: Mapping[str, Any]) -> RenderableType:
@@ -198,9 +206,12 @@ def _against(row: Mapping[str, Any], column: str) -> str:
 
 
 def _signed(difference: Mapping[str, Any]) -> str:
-    """Write a difference of shares in points, with its interval."""
-    mean, low, high = (100 * difference[key] for key in ("mean", "low", "high"))
-    return f"{mean:+.1f} [dim]({low:+.1f} to {high:+.1f})[/dim]"
+    """Write a difference of shares in points, with its interval where there is one."""
+    mean = f"{100 * difference['mean']:+.1f}"
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return f"{mean} [dim](no interval)[/dim]"
+    return f"{mean} [dim]({100 * low:+.1f} to {100 * high:+.1f})[/dim]"
 
 
 def _likes(alike: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
+from reelvec.core import Config, Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
@@ -85,12 +85,16 @@ def evaluate(
     there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
+    evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
     asked = {
         "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
         "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
         "accept_shared_sources": accept_shared_sources,
+        "settings": {
+            task: one.model_dump(mode="json", include=set(settings[task]))
+            for task, one in {**evals, **clip_evals}.items() if settings and task in settings and isinstance(one, Config)
+        },
     }  # fmt: skip
-    evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
     refuse_no_clips(clips)
     labelled = read_labels(
         labels, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,

@@ -1,6 +1,7 @@
 """A small run with everything: log, encoder, evaluation with labels of an unkind set, and its page."""
 
 import csv
+import importlib
 import json
 import shutil
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reelvec.evals import diagnose, evaluate
+from reelvec.evals import diagnose, evaluate, propagation
+from reelvec.verbs.battery import battery
 from reelvec.verbs.report import report
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from judged_data import write_all, write_jhmdb, write_vip
 from small_runs import write_run
 
 UNKIND = "</script><script>window.harmed=1</script>"
@@ -75,3 +79,27 @@ def page_file(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pages") / "report.html"
     report(run, out=out)
     return out
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small data of all kinds and two runs; a whole suite of runs/a, and joints and parts followed by it."""
+    root = tmp_path_factory.mktemp("judged")
+    write_all(root)
+    write_jhmdb(root / "jhmdb")
+    write_vip(root / "vip")
+    module = importlib.import_module("reelvec.evals.dense.detection")  # the name is taken by the function
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LEAST_STEPS", 5)
+        patch.setattr(module, "_RESAMPLES", 5)
+        battery(root / "runs/a", root / "shapes/labels.csv", masks=root / "davis", boxes=root / "boxes.csv",
+                label_column="motion", clips=1, settings=SUITE_SETTINGS)  # fmt: skip
+    for name in ("jhmdb", "vip"):
+        propagation(root / "runs/a", root / name, size=64, map_stride=8)
+    return root
+
+
+SUITE_SETTINGS = {
+    "lowshot": {"draws": 2, "shares": [], "per_class": [1]}, "fewshot": {"episodes": 10, "ways": 2}, "knn": {"k": 3},
+    "propagation": {"size": 48, "preset": ["dul"]}, "localisation": {"size": 48}, "class_maps": {"label_column": "scene"},
+}  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from reelvec.verbs.report.intervals import interval_table
 from reelvec.verbs.report.markup import Html, Section, details, facts, hint, join, number, percent, section, short, table, tag
-from reelvec.verbs.report.other_results import is_rows, rows_block, rows_title
+from reelvec.verbs.report.other_results import is_rows, picture_beside, rows_block, rows_title
 from reelvec.verbs.report.story import Json, Measured, RunStory
 
 MOST_RESULTS = 24
@@ -82,7 +82,8 @@ def result_block(one: Measured) -> Html:
         ]
     except (KeyError, TypeError, AttributeError):  # a table of another kind
         tables = [unknown(result["tables"])]
-    return tag("article", tag("h3", title), *tables, how_measured(result))
+    picture = picture_beside(one.file) if diagnosis else None
+    return tag("article", tag("h3", title), *tables, picture, how_measured(result))
 
 
 def evaluation(one: Json, encoders: Sequence[str]) -> Html:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from reelvec.core import ReelvecError
+from reelvec.verbs.report.commands import command_block
 from reelvec.verbs.report.intervals import CKA, heat_table, interval_table
 from reelvec.verbs.report.markup import Html, Section, facts, join, number, percent, section, short, table, tag
 from reelvec.verbs.report.settings import command_line
@@ -28,8 +29,8 @@ def comparison_summary(content: Json) -> Html:
     return tag("ul", *(tag("li", _leader(one)) for one in content["tables"]))
 
 
-def comparison_sections(content: Json, file: Path) -> list[Section]:
-    """Return a section for each labels and label column, then how it was done and how to do it again."""
+def comparison_sections(content: Json, file: Path) -> tuple[list[Section], list[Section]]:
+    """Return a section for each labels and label column; and how it was done and how to do it again."""
     boards = [section(f"board{i}", f"{short(one['labels'], 60)}: {short(one['label_column'], 60)}", *_board(one))
               for i, one in enumerate(content["tables"])]  # fmt: skip
     notes = [tag("li", note) for note in content.get("notes") or []]
@@ -38,8 +39,8 @@ def comparison_sections(content: Json, file: Path) -> list[Section]:
                   table("What was compared", ["result"], rows, corner="run"))  # fmt: skip
     runs = list(dict.fromkeys(str(Path(path).parent.parent) for of in content["runs"].values() for path in of.values()))
     lines = [command_line(["reelvec", "compare", *runs, f"out={file}"]), command_line(["reelvec", "report", str(file)])]
-    again = section("commands", "Do it again", tag("pre", tag("code", "\n".join(lines)), tabindex=0))
-    return [*boards, how, again]
+    again = section("commands", "Do it again", command_block("The comparison and this page", "\n".join(lines)))
+    return boards, [how, again]
 
 
 def _leader(one: Json) -> str:

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reelvec.verbs.report.markup import Html, details, number, table, tag
+from reelvec.verbs.report.markup import Html, details, number, short, table, tag
 
 MOST_POINTS = 300
 """of a curve; a longer one is averaged in equal parts"""
@@ -60,6 +60,57 @@ def curve(name: str, points: Points, *, explained: str = "", level: Line | None 
     return tag(
         "figure", caption, plot, tag("output", _reading(finite[-1]), class_="reading"), _numbers(name, finite), class_="curve"
     )
+
+
+def curves_of_runs(
+    name: str, lines: Mapping[str, Points], runs: Sequence[str], *, explained: str = "", level: Line | None = None
+) -> Html:
+    """Draw one number of several runs on one axis; `runs` are all runs of the page, which gives each its colour and dashes."""
+    finite = {run: [(step, v) for step, v in points if math.isfinite(v)] for run, points in lines.items()}
+    finite = {run: points for run, points in finite.items() if points}
+    lost = sum(len(points) for points in lines.values()) - sum(len(points) for points in finite.values())
+    note = f"{lost} logged values are not finite. " if lost else ""
+    caption = tag("figcaption", tag("strong", name), tag("span", f" {note}{explained}", class_="dim"))
+    if not finite:
+        return tag("figure", caption, tag("p", "No finite value was logged.", class_="hint"), class_="curve")
+    drawn = {run: _thinned(points)[0] for run, points in finite.items()}
+    scale = _Scale(sorted((point for points in drawn.values() for point in points), key=lambda point: point[0]), level)
+    kinds = {run: f"r{runs.index(run)}" for run in drawn}
+    paths = [tag("path", d=scale.path(points), class_=f"line {kinds[run]}") for run, points in drawn.items()]
+    dots = [tag("circle", r=4, cx=-20, cy=0, class_=f"dot {kinds[run]}") for run in drawn]
+    single = [scale.dot(points[0]) for points in drawn.values() if len(points) == 1]
+    hair = tag("line", x1=0, x2=0, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="hair")
+    picture = tag(
+        "svg", *scale.axes(), *scale.level_line(level), *paths, *single, hair, *dots, viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img", aria_label="; ".join(f"{run}: {in_words(name, points)}" for run, points in finite.items()),
+    )  # fmt: skip
+    rows = _side_by_side(drawn)
+    data = json.dumps(
+        [
+            [step, round(scale.x(step), 1), [None if v is None else [float(f"{v:.5g}"), round(scale.y(v), 1)] for v in values]]
+            for step, values in rows
+        ]
+    )
+    plot = tag("div", picture, class_="plot", data_points=data, data_name=name, data_lines=json.dumps(list(drawn)))
+    keys = [tag("li", _key(kinds[run]), short(run, 40)) for run in drawn]
+    every = max(1, -(-len(rows) // _MOST_ROWS))
+    some = [*rows[:-1:every], rows[-1]]
+    cells = [(number(step), *("" if v is None else number(v) for v in values)) for step, values in some]
+    numbers = details("numbers", table(f"{name} by step", [short(run, 40) for run in drawn], cells, corner="step"))
+    reading = tag("output", "", class_="reading")
+    return tag("figure", caption, plot, tag("ul", *keys, class_="keys"), reading, numbers, class_="curve")
+
+
+def _key(kind: str) -> Html:
+    line = tag("line", x1=0, x2=28, y1=6, y2=6, class_=f"line {kind}")
+    return tag("svg", line, viewBox="0 0 28 12", class_="key", aria_hidden="true")
+
+
+def _side_by_side(lines: Mapping[str, Points]) -> list[tuple[int, list[float | None]]]:
+    """Return every step that some line has, with the value that each line has there; None where it has none."""
+    known = {run: dict(points) for run, points in lines.items()}
+    steps = sorted({step for points in lines.values() for step, _ in points})
+    return [(step, [of_run.get(step) for of_run in known.values()]) for step in steps]
 
 
 def in_words(name: str, points: Points) -> str:

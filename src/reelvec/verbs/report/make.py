@@ -10,6 +10,7 @@ from reelvec.core import ReelvecError, write_whole
 from reelvec.verbs.report.activations import VIDEOS, activations_block, explained
 from reelvec.verbs.report.battery import battery_section, headlines, is_diagnosis, newest_first
 from reelvec.verbs.report.commands import commands_section
+from reelvec.verbs.report.compared_runs import sections_of_runs
 from reelvec.verbs.report.comparison import comparison_sections, comparison_summary, read_comparison
 from reelvec.verbs.report.embedding_map import map_block
 from reelvec.verbs.report.gallery import Gallery, gallery_of, gallery_of_videos, spread
@@ -54,8 +55,10 @@ def report(
     if file.suffix.lower() not in (".html", ".htm"):
         raise ReelvecError(f"write the report to {file}", "a page of HTML", f"use out={file.with_suffix('.html')}")
     if comparison:
-        sections = comparison_sections(comparison, Path(run))
-        content = page(f"Comparison: {Path(run).stem}", comparison_summary(comparison), sections, Pictures(), MOST_BYTES)
+        pictures = Pictures(on_progress)
+        boards, again = comparison_sections(comparison, Path(run))
+        sections = [*boards, *sections_of_runs(comparison, Path(run), pictures), *again]
+        content = page(f"Comparison: {Path(run).stem}", comparison_summary(comparison), sections, pictures, MOST_BYTES)
         return _written(run, file, content, sections, [])
     story = RunStory(Path(run))
     pictures = Pictures(on_progress)

@@ -37,7 +37,7 @@ def sheets(gallery: Gallery, pictures: Pictures, encoder: str) -> Html:
     labelled = any(sides) and not all(sides)
     queries = [i for i, is_test in enumerate(sides) if is_test] if labelled else list(range(len(sides)))
     others = torch.tensor([not is_test for is_test in sides]) if labelled else torch.ones(len(sides), dtype=torch.bool)
-    rows = [_sheet(gallery, i, nearest_of(vectors, i, others, NEIGHBOURS), pictures) for i in spread(queries, QUERIES)]
+    rows = [sheet(gallery, i, nearest_of(vectors, i, others, NEIGHBOURS), pictures) for i in spread(queries, QUERIES)]
     return tag("div", *rows, class_="sheets")
 
 
@@ -50,12 +50,19 @@ def nearest_of(vectors: Float[Tensor, "n d"], query: int, allowed: Bool[Tensor, 
     return [(int(i), float(c)) for c, i in zip(best.values, best.indices, strict=True) if c > -2]
 
 
-def _sheet(gallery: Gallery, query: int, found: list[tuple[int, float]], pictures: Pictures) -> Html:
+def sheet(gallery: Gallery, query: int, found: list[tuple[int, float]], pictures: Pictures, by: str = "") -> Html:
+    """Show a query and what was found near it, as (number, cosine); `by` says whose features found it."""
     path = gallery.paths[query]
     classes = class_words(gallery, path)
     alt = f"Query {plain_name(path)}{_named(classes)}"
+    whose = [tag("span", by, class_="by")] if by else []
     asked = cell(
-        pictures.strip(path, alt), tag("b", "query"), tag("br"), file_name(path), *(_class(c, w) for c, w in classes.items())
+        pictures.strip(path, alt),
+        *whose,
+        tag("b", "query"),
+        tag("br"),
+        file_name(path),
+        *(_class(c, w) for c, w in classes.items()),
     )
     cells = [asked]
     for rank, (i, cosine) in enumerate(found, start=1):
@@ -66,7 +73,8 @@ def _sheet(gallery: Gallery, query: int, found: list[tuple[int, float]], picture
         cells.append(
             cell(pictures.strip(near, alt), tag("b", f"{rank}"), f" cosine {cosine:.3f}", tag("br"), file_name(near), *words)
         )
-    return playing_row(f"Query {plain_name(path)} and its {len(found)} nearest videos", *cells)
+    label = f"Query {plain_name(path)} and its {len(found)} nearest videos"
+    return playing_row(f"{label} by {by}" if by else label, *cells)
 
 
 def _named(classes: Mapping[str, str]) -> str:

@@ -29,21 +29,26 @@ document.documentElement.classList.add("js");
 // a curve is read with a slider that lies over it: mouse, touch and arrow keys come with the slider
 for (const plot of document.querySelectorAll(".plot")) {
   const points = JSON.parse(plot.dataset.points), svg = plot.querySelector("svg");
-  const hair = svg.querySelector(".hair"), dot = svg.querySelector(".dot"), reading = plot.parentElement.querySelector(".reading");
+  const names = plot.dataset.lines ? JSON.parse(plot.dataset.lines) : null;  // several runs on one axis
+  const hair = svg.querySelector(".hair"), dots = [...svg.querySelectorAll(".dot")], reading = plot.parentElement.querySelector(".reading");
   const slider = document.createElement("input");
   slider.type = "range"; slider.min = 0; slider.max = points.length - 1; slider.step = 1; slider.value = points.length - 1;
   slider.setAttribute("aria-label", plot.dataset.name + ", value by step");
+  const across = names ? 1 : 2;
   const write = (value) => value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
   const show = () => {
-    const [step, value, x, y] = points[slider.value];
-    hair.setAttribute("x1", x); hair.setAttribute("x2", x); dot.setAttribute("cx", x); dot.setAttribute("cy", y);
-    const text = "step " + step + ": " + write(value);
+    const point = points[slider.value], x = point[across];
+    const values = names ? point[2] : [[point[1], point[3]]];
+    hair.setAttribute("x1", x); hair.setAttribute("x2", x);
+    dots.forEach((dot, i) => { dot.setAttribute("cx", values[i] ? x : -20); dot.setAttribute("cy", values[i] ? values[i][1] : 0); });
+    const told = values.map((one, i) => one && (names ? names[i] + " " : "") + write(one[0])).filter(Boolean);
+    const text = "step " + point[0] + ": " + told.join(", ");
     reading.textContent = text; slider.setAttribute("aria-valuetext", text); plot.classList.add("read");
   };
   const nearest = (event) => {
     const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
     let best = 0;
-    for (let i = 1; i < points.length; i++) if (Math.abs(points[i][2] - at) < Math.abs(points[best][2] - at)) best = i;
+    for (let i = 1; i < points.length; i++) if (Math.abs(points[i][across] - at) < Math.abs(points[best][across] - at)) best = i;
     slider.value = best; show();
   };
   slider.addEventListener("input", show);

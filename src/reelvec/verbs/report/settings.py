@@ -1,10 +1,12 @@
 """A run's settings beside those of a recipe and of the method's paper: what is different, and how to ask for it again."""
 
-import json
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from reelvec.core import ReelvecError
 from reelvec.core.shipped import shipped_folder
@@ -39,7 +41,7 @@ class Settings:
     def words(self) -> list[str]:
         """Return key=value words that turn the recipe into this run."""
         names = [name for name in self.run if self.is_own(name) and not (name in _LENGTH and self.run[name] is None)]
-        return [f"{name}={_written(self.run[name])}" for name in names if name != "method"]
+        return [f"{name}={written(self.run[name])}" for name in names if name != "method"]
 
 
 def compare_settings(config: Mapping[str, Any]) -> Settings | None:
@@ -69,6 +71,11 @@ def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
     return flat | {key if key.split(".")[0] not in flat else f"settings.{key}": v for key, v in _flattened(settings).items()}
 
 
+def flat_settings(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return settings of tasks, however deep, as the dotted names and values of the command line."""
+    return [(name, written(value)) for name, value in _flattened(content).items()]
+
+
 def _flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in content.items():
@@ -79,9 +86,10 @@ def _flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _written(value: Any) -> str:
-    """Write a value as YAML on one line."""
-    return value if isinstance(value, str) and value else json.dumps(value)
+def written(value: Any) -> str:
+    """Write a value on one line as YAML reads it again: "1" in quotes, 1e-05 with the point that YAML asks for."""
+    line = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    return str(line).removesuffix("\n").removesuffix("\n...")
 
 
 def command_line(words: list[str]) -> str:

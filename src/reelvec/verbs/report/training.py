@@ -48,7 +48,7 @@ HEALTH = {
 """numbers of the health checks: name, meaning, and the level at which `engine.health.judge` calls a run collapsed"""
 
 VERDICT_CLASS = {"healthy": "good", "starting": "dim", "shrinking": "warn", "collapsed": "bad"}
-_PACE = {
+PACE = {
     "clips_per_second": ("clips per second", "How fast the run went, over the last 50 steps."),
     "waiting_share": ("waiting for data", "Share of the time in which the network waited for clips."),
 }
@@ -82,7 +82,7 @@ def _facts(story: RunStory) -> Html:
     return facts(
         {
             "method": config.get("method"),
-            "videos": _videos(story),
+            "videos": videos_in_words(story),
             "steps": f"{number(done)}{f' of {number(asked)}: the run is not finished' if unfinished else ''}, "
             f"{config.get('batch')} videos each",
             "optimiser": f"{optimiser['name']}, learning rate {number(optimiser['lr'])}, seed {config.get('seed')}, "
@@ -100,7 +100,8 @@ def _facts(story: RunStory) -> Html:
     )
 
 
-def _videos(story: RunStory) -> str | Html | None:
+def videos_in_words(story: RunStory) -> str | Html | None:
+    """Say how many videos a run was trained on, and where they were; None where nobody knows."""
     source = story.environment.get("videos")
     if story.index is None:
         return f"from {source}" if source else None
@@ -184,14 +185,14 @@ def _curves(story: RunStory) -> list[Html]:
     series = story.series()
     if not series:
         return [hint("Nothing is logged yet.")]
-    own = [name for name in series if name not in ("lr", "loss", *_PACE) and not name.startswith("health.")]
+    own = [name for name in series if name not in ("lr", "loss", *PACE) and not name.startswith("health.")]
     groups: list[tuple[str, list[Html]]] = [
         ("Loss and learning rate", [curve(name, series[name]) for name in ("loss",) if name in series]
          + [curve(name, series[name], explained="Logged by the method.") for name in own]
          + [curve("learning rate", series[name]) for name in ("lr",) if name in series]),
         ("Health", [curve(words, series[f"health.{name}"], explained=meaning, level=level)
                     for name, (words, meaning, level) in HEALTH.items() if f"health.{name}" in series]),
-        ("Pace", [curve(words, series[name], explained=meaning) for name, (words, meaning) in _PACE.items() if name in series]),
+        ("Pace", [curve(words, series[name], explained=meaning) for name, (words, meaning) in PACE.items() if name in series]),
     ]  # fmt: skip
     how = tag("p", "Point at a curve, or move along it with the arrow keys, to read its values.", class_="dim scripted")
     return [how, *(join([tag("h3", title), tag("div", *charts, class_="curves")]) for title, charts in groups if charts)]
