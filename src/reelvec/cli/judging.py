@@ -223,6 +223,6 @@ def _measure(
         given |= {"settings": of_tasks} if of_tasks else {}
     arguments = keyword_arguments(verb, settings, taken=("run", "labels", "settings", *given))
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
-        of_labels = {"labels": labels} if "labels" in inspect.signature(verb).parameters else {}
-        result = verb(paths[0], **of_labels, **given, **arguments, on_progress=on_progress)
+        of_labels = [labels] if "labels" in inspect.signature(verb).parameters else []
+        result = verb(paths[0], *of_labels, **given, **arguments, on_progress=on_progress)
     show(result, table, as_json)

@@ -165,7 +165,7 @@ def test_a_suite_is_one_command(judged: Path, asked: list[Any]) -> None:
     found = named.pop("settings")
     assert named == {
         "suite": "quick", "masks": str(judged / "davis"), "boxes": str(judged / "boxes.csv"), "label_column": "motion",
-        "clips": 1,
+        "clips": 1, "pairs": None,
     }  # fmt: skip
     for task in ("lowshot", "fewshot", "knn", "class_maps"):
         assert found[task] == SUITE_SETTINGS[task]

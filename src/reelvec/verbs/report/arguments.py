@@ -61,7 +61,11 @@ def arguments_of(kind: Kind, content: Json) -> dict[str, Any]:
 
 def _of_asked(content: Json) -> dict[str, Any]:
     asked = content.get("asked") or {}
-    return {name: value for name, value in asked.items() if name != "settings" and not (name == "seed" and not value)}
+    return {
+        name: value
+        for name, value in asked.items()
+        if name != "settings" and value is not False and (name, value) != ("seed", 0)
+    }
 
 
 def _of_pairs(content: Json) -> dict[str, Any]:
