@@ -152,6 +152,7 @@ def test_groups_that_are_given_are_believed(clips: Path, tmp_path: Path) -> None
     rows = path.read_text().splitlines()
     path.write_text("\n".join(f"{row},{'own' if i == 0 else i}" for i, row in enumerate(rows)))
     labels = read_labels(path, label_column="label", group_column="own")
+    assert labels.leak is None
     assert len({video.group for video in labels.videos}) == 24
 
 
@@ -172,4 +173,5 @@ def test_real_sets_with_sides_of_their_own_pass(shared_data: Path, name: str) ->
         pytest.skip(f"no {name}")
     labels = read_labels(shared_data / name)
     assert labels.given_split
+    assert labels.leak is None
     assert not any("both sides" in note for note in labels.notes)

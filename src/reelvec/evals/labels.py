@@ -18,14 +18,7 @@ from reelvec.evals.label_table import (
     guess_split,
     read_table,
 )
-from reelvec.evals.shared_sources import (
-    copies,
-    joined_groups,
-    on_both_sides,
-    refuse_shared_copies,
-    refuse_shared_groups,
-    shared_copies,
-)
+from reelvec.evals.shared_sources import copies, joined_groups, of_copies, of_groups, on_both_sides, shared_copies
 from reelvec.evals.source_groups import source_groups
 from reelvec.evals.split import hold_out
 from reelvec.evals.split_files import SplitFiles, find_listed, read_split_files
@@ -51,6 +44,8 @@ class Labels:
     notes: list[str] = field(default_factory=list)
     official: bool = False
     """whether the split is one that was published with the data"""
+    leak: ReelvecError | None = None
+    """why these sides are not measured with: one source is on both; the labels themselves can be looked at"""
 
     @property
     def groups(self) -> list[str] | None:
@@ -68,8 +63,10 @@ class Labels:
     def test_mask(self, column: str, share: float, seed: int) -> list[bool]:
         """True for test videos: as given, or held out by seed, stratified by the classes of that column.
 
-        Videos of one group are never parted. Raises ReelvecError where one side would be empty.
+        Videos of one group are never parted. Raises ReelvecError where one side would be empty, and for given sides of which
+        both have videos of one source.
         """
+        self.refuse_leak()
         if self.given_split:
             mask = [video.split == "test" for video in self.videos]
         else:
@@ -83,6 +80,11 @@ class Labels:
                 "give at least two videos (or groups) of a class, or a split column with both train and test",
             )
         return mask
+
+    def refuse_leak(self) -> None:
+        """Raise ReelvecError where both given sides have videos of one source, which was not accepted."""
+        if self.leak is not None:
+            raise self.leak
 
 
 def read_labels(
@@ -103,8 +105,8 @@ def read_labels(
     Official split files are those of UCF101, HMDB51, Something-Something v2, Kinetics and Diving48, or the folder they lie
     in; `videos` is the folder of their videos, which are found at any depth (None: the lists' folder or the one around it).
     Clips of one source are groups: by the column of groups, else by file names of UCF101, HMDB51 or Diving48; copies of one
-    file are of one source too. Where no split is given they stay together. On both sides of a given split they are refused,
-    unless `accept_shared_sources`; an official split is taken as it is. Either way a note says so.
+    file are of one source too. Where no split is given they stay together. On both sides of a given split `test_mask` refuses
+    them, unless `accept_shared_sources`; an official split is taken as it is. Either way a note says so.
     Raises ReelvecError for what cannot be read, is ambiguous, absent, listed twice, or has a single class.
     """
     path = Path(source)
@@ -190,7 +192,7 @@ def _from_split_files(lists: SplitFiles, source: Path, folder: str | os.PathLike
 
 
 def _with_sources(labels: Labels, accepted: bool) -> Labels:
-    """Return the labels with groups of what is of one source; ReelvecError where one stands on both sides of a given split."""
+    """Return the labels with groups of what is of one source, with the error where one is on both sides of a given split."""
     paths, sides = [video.path for video in labels.videos], [video.split for video in labels.videos]
     groups, notes, told_by = labels.groups, list(labels.notes), None
     if groups is None:
@@ -200,20 +202,20 @@ def _with_sources(labels: Labels, accepted: bool) -> Labels:
     shared = on_both_sides(groups, sides) if groups and labels.given_split else []
     alike = copies(paths)
     pairs = shared_copies(paths, sides, alike)
-    if not labels.official and not accepted:
-        refuse_shared_groups(shared, len({*groups}) if groups else 0, told_by)
-        refuse_shared_copies(pairs)
-    if shared or pairs:
-        of_groups = f"{len(shared)} groups" if shared else f"{len(pairs)} test videos that are copies of training videos"
+    leak = of_groups(shared, len({*groups}) if groups else 0, told_by) or of_copies(pairs)
+    if labels.official or accepted:
+        leak = None
+    if (shared or pairs) and leak is None:
+        what = f"{len(shared)} groups" if shared else f"{len(pairs)} test videos that are copies of training videos"
         why = "as the official split has it" if labels.official else "accepted"
-        notes.append(f"{of_groups} stand on both sides, {why}: what is remembered of them counts as if it were understood")
+        notes.append(f"{what} stand on both sides, {why}: what is remembered of them counts as if it were understood")
     if alike:
         notes.append(f"{sum(map(len, alike))} videos are copies of one another, in {len(alike)} contents: kept together")
         groups = joined_groups(groups or paths, alike)
     if groups is None:
-        return replace(labels, notes=notes)
+        return replace(labels, notes=notes, leak=leak)
     videos = [replace(video, group=group) for video, group in zip(labels.videos, groups, strict=True)]
-    return replace(labels, videos=videos, notes=notes)
+    return replace(labels, videos=videos, notes=notes, leak=leak)
 
 
 def _from_table(path: Path, path_name: str | None, label: str | None, split: str | None, group: str | None) -> Labels:

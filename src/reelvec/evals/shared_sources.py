@@ -44,29 +44,29 @@ def on_both_sides(groups: Sequence[Hashable], sides: Sequence[Hashable]) -> list
     return sorted(str(group) for group, of_group in seen.items() if len(of_group) > 1)
 
 
-def refuse_shared_groups(shared: Sequence[str], many: int, told_by: str | None) -> None:
-    """Raise ReelvecError where groups stand on both sides of a given split; `told_by` says whose file names tell them."""
+def of_groups(shared: Sequence[str], many: int, told_by: str | None) -> ReelvecError | None:
+    """Return the error of groups on both sides of a given split, if there are; `told_by` says whose file names tell them."""
     if not shared:
-        return
+        return None
     told = f" ({told_by})" if told_by else ""
     do = (
         "move each group to one side, or leave the split to reelvec: with groups alone it parts none; "
         + ("if these are no groups, name the true ones: group_column=NAME; " if told_by else "")
         + "to measure all the same, accept_shared_sources=true"
     )
-    raise ReelvecError(
+    return ReelvecError(
         "evaluate with the given split and groups",
         f"{len(shared)} of {many} groups have videos in both train and test: {_few(shared)}{told}",
         do,
     )
 
 
-def refuse_shared_copies(pairs: Sequence[tuple[str, str]]) -> None:
-    """Raise ReelvecError where a test video is a copy of a training video; each pair is of their paths, the latter first."""
+def of_copies(pairs: Sequence[tuple[str, str]]) -> ReelvecError | None:
+    """Return the error of test videos that are copies of training videos, if there are; pairs as of `shared_copies`."""
     if not pairs:
-        return
+        return None
     trained, tested = pairs[0]
-    raise ReelvecError(
+    return ReelvecError(
         "evaluate with the given split",
         f"{len(pairs)} test {'video is' if len(pairs) == 1 else 'videos are'} byte for byte a training video: "
         f"{tested} is {trained}" + (f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""),

@@ -111,7 +111,9 @@ def battery(
     left_out: dict[str, str] = {}
     if labels is not None:
         chosen = {task: given[task] for task in tasks if task in given}
-        seen = [video.path for video in read_labels(labels, **_words(columns)).videos]
+        labelled = read_labels(labels, **_words(columns))
+        labelled.refuse_leak()
+        seen = [video.path for video in labelled.videos]
         probed = file.parent / f"{Path(labels).absolute().stem}-suite.index.parquet"
         shared = {**columns, **reading, "index_file": probed}
         # diagnose comes first: what it decodes is all that evaluate reads of frozen features

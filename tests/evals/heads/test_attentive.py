@@ -79,3 +79,17 @@ def test_drawn_looks_are_augmented_where_that_is_asked_for(case: Case) -> None:
     assert "RandAugment" not in plain.protocol
     one, other = (case.run(probe).columns["attentive"].sure for probe in (plain, disturbed))
     assert not torch.equal(one, other)
+
+
+def test_recipes_are_the_papers_settings_and_can_be_changed() -> None:
+    jepa, jepa2 = Attentive(recipe="vjepa"), Attentive(recipe="vjepa2")
+    assert (jepa.depth, jepa.batch, jepa.segments, len(jepa.rates)) == (1, 256, 8, 1)
+    assert (jepa2.depth, jepa2.heads, jepa2.batch, jepa2.segments, len(jepa2.rates)) == (4, 16, 256, 8, 20)
+    assert (jepa2.crop.area, jepa2.augment.operations, jepa2.augment.erasing) == ((0.08, 1.0), 4, 0.25)
+    assert jepa2.crop.flip == 0
+    changed = Attentive.model_validate({"recipe": "vjepa2", "segments": 2, "augment": {"erasing": 0.0}})
+    assert (changed.segments, changed.depth, changed.augment.operations, changed.augment.erasing) == (2, 4, 4, 0.0)
+    assert jepa2.protocol.startswith("recipe vjepa2; attentive probe")
+    assert Attentive().protocol.startswith("attentive probe")
+    with pytest.raises(ReelvecError, match="recipe = 'vjepa3'"):
+        with_settings(Attentive, "attentive", 0, {"recipe": "vjepa3"})

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reelvec.core import Draws, ReelvecError
+from reelvec.evals.heads import looks
 from reelvec.evals.heads.augment import PAPERS, Augment
 from reelvec.evals.heads.finetune import CNN, TRANSFORMER, Classifier, Finetune
 from reelvec.evals.table import with_settings
@@ -136,3 +137,22 @@ def test_clips_of_a_transformer_are_augmented_each_by_its_own_draw(case: Case) -
     sure = [case.run(one, small_transformer()).columns["finetune"].sure for one in (papers, papers, plain)]
     assert torch.equal(sure[0], sure[1])
     assert not torch.equal(sure[0], sure[2])
+
+
+def test_the_papers_ten_clips_by_three_crops_are_thirty_views(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test video is seen as thirty different views: ten times, three squares along the long side."""
+    seen: list[torch.Tensor] = []
+    real = looks.even_views
+
+    def counted(*arguments: object) -> torch.Tensor:
+        seen.append(real(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(looks, "even_views", counted)
+    case.run(Finetune(cnn=FAST.model_copy(update={"epochs": 1, "least_steps": 1}), clips=10))
+    assert sum(len(views) for views in seen) == int(case.test.sum())
+    for views in seen:
+        assert views.shape[1:3] == (10, 3)
+    assert Finetune().crops == 3
+    first = seen[0][0].flatten(0, 1).flatten(1)  # videos of ten frames: seven starts of four frames
+    assert len({tuple(view.tolist()) for view in first.round(decimals=3)}) >= 7 * 3

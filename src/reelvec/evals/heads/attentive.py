@@ -3,12 +3,12 @@
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from reelvec.core import Config, Encoder, EncoderCard, ReelvecError, sample_generator
@@ -16,7 +16,7 @@ from reelvec.core.shapes import Bool, Float, Int
 from reelvec.data.index import Index
 from reelvec.engine.extract import OnProgress
 from reelvec.evals.baselines import majority_accuracy
-from reelvec.evals.heads.augment import Augment
+from reelvec.evals.heads.augment import PAPERS, Augment
 from reelvec.evals.heads.look_store import LookStore, fill, shuffled, tokens_of_clip
 from reelvec.evals.heads.looks import (
     Crops,
@@ -49,6 +49,22 @@ class Rate(Config):
 
 _RATES = tuple(Rate(lr=lr, weight_decay=decay) for lr in (5e-3, 1e-3, 3e-4) for decay in (0.01, 0.4))
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "vjepa": {"depth": 1, "rates": [{"lr": 1e-3, "weight_decay": 0.01}], "batch": 256, "segments": 8},
+    "vjepa2": {
+        "depth": 4,
+        "heads": 16,
+        "rates": [
+            {"lr": lr, "weight_decay": decay} for lr in (5e-3, 3e-3, 1e-3, 3e-4, 1e-4) for decay in (0.01, 0.1, 0.4, 0.8)
+        ],
+        "batch": 256,
+        "segments": 8,
+        "crop": {"area": (0.08, 1.0)},
+        "augment": PAPERS.model_dump(),
+    },
+}
+"""what the papers set otherwise than the defaults, on Kinetics (eval_protocols, section j)"""
+
 
 class AttentiveHead(nn.Module):
     """Attentive pooling of the tokens of a video, then a linear layer."""
@@ -66,6 +82,8 @@ class AttentiveHead(nn.Module):
 class Attentive(Config):
     """A head that attends to the tokens of all clips of a video at once; the encoder stays as it is."""
 
+    recipe: Literal["own", "vjepa", "vjepa2"] = "own"
+    """whose settings these are where nothing else is said: `RECIPES`"""
     depth: int = Field(default=1, ge=1)
     """1: V-JEPA's cross-attention alone; 4: V-JEPA 2's three blocks of self-attention before it"""
     heads: int | None = None
@@ -102,6 +120,18 @@ class Attentive(Config):
     """the most that this file may take"""
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_recipe(cls, given: Any) -> Any:
+        """Put a recipe's settings where none is given; of settings inside a setting too."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for name, value in RECIPES.get(str(given.get("recipe")), {}).items():
+            is_inside = isinstance(value, dict) and isinstance(given.get(name, {}), dict)
+            filled[name] = {**value, **given.get(name, {})} if is_inside else given.get(name, value)
+        return filled
+
     @field_validator("layers", mode="before")
     @classmethod
     def _one_alone(cls, given: Any) -> Any:
@@ -120,11 +150,13 @@ class Attentive(Config):
             f"hold-out, the lr/weight decay of {tried} with the lowest cross-entropy on {self.held_out:.0%} of each class of "
             f"the training videos (seed {self.seed}; logits scaled to suit them), then trained again on all of them"
         )
+        named = "" if self.recipe == "own" else f"recipe {self.recipe}; "
         return (
-            f"attentive probe on frozen tokens, evaluation mode: {self.depth - 1} blocks of self-attention, cross-attention of "
-            f"one learned query ({heads}, no output projection), MLP x4, linear; tokens of {clips} ({many}){deep} joined; "
-            f"AdamW, cosine to 0, no warm-up, gradients clipped at {self.clip_grad:g}, {self.epochs} epochs or "
-            f"{self.least_steps} steps if that is more, batch {self.batch}, {self.looks} looks at each training video (one as "
+            f"{named}attentive probe on frozen tokens, evaluation mode: {self.depth - 1} blocks of self-attention, "
+            f"cross-attention of one learned query ({heads}, no output projection), MLP x4, linear; "
+            f"tokens of {clips} ({many}){deep} joined; AdamW, cosine to 0, no warm-up, "
+            f"gradients clipped at {self.clip_grad:g}, {self.epochs} epochs or {self.least_steps} steps if that is more, "
+            f"batch {self.batch}, {self.looks} looks at each training video (one as "
             f"in the test, the others with {shown}, clips drawn); selection: "
             f"{selection if len(self.rates) > 1 else f'none, {tried}'}; test: {self.crops} crops along the long side (one of "
             "square pictures), softmax averaged; test labels are read once"
