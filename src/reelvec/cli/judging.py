@@ -12,14 +12,12 @@ from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_tasks
 
 LabelFile = Annotated[
     str | None,
-    typer.Option(
-        "--labels", "-l", help="A folder of class folders, a CSV or Parquet table, or official split files.", show_default=False
-    ),
+    typer.Option("--labels", "-l", help="Class folders, a CSV or Parquet table, or official split files.", show_default=False),
 ]
-PathColumn = Annotated[str | None, typer.Option(help="Table: the column of paths.")]
-LabelColumn = Annotated[str | None, typer.Option(help="Table: the column of labels.")]
-SplitColumn = Annotated[str | None, typer.Option(help="Table: the column that says train or test.")]
-GroupColumn = Annotated[str | None, typer.Option(help="Table: videos of one group stay on one side.")]
+PathColumn = Annotated[str | None, typer.Option(help="CSV: the column of paths.")]
+LabelColumn = Annotated[str | None, typer.Option(help="CSV: the column of labels.")]
+SplitColumn = Annotated[str | None, typer.Option(help="CSV: the column that says train or test.")]
+GroupColumn = Annotated[str | None, typer.Option(help="CSV: videos of one group stay on one side.")]
 
 
 def evaluate(
