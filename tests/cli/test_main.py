@@ -36,6 +36,12 @@ def test_help_and_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("reelvec 0.")
 
 
+def test_help_names_all_that_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, words in (("report", "RUN|COMPARISON"), ("report", "reelvec report board.json"), ("evaluate", "Parquet")):
+        assert run(monkeypatch, command, "--help") == 0
+        assert words in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -12,7 +12,7 @@ from reelvec.cli.words import expect_paths, keyword_arguments, settings_of_tasks
 
 LabelFile = Annotated[
     str | None,
-    typer.Option("--labels", "-l", help="A folder of class folders, a CSV, or official split files.", show_default=False),
+    typer.Option("--labels", "-l", help="Class folders, a CSV or Parquet table, or official split files.", show_default=False),
 ]
 PathColumn = Annotated[str | None, typer.Option(help="CSV: the column of paths.")]
 LabelColumn = Annotated[str | None, typer.Option(help="CSV: the column of labels.")]

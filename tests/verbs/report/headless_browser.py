@@ -1,5 +1,6 @@
 """A browser for tests, driven through a pair of pipes by its own debugging protocol: no package and no network is needed."""
 
+import base64
 import json
 import os
 import shutil
@@ -78,6 +79,27 @@ class Browser:
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key], **text)
+
+    def point_at(self, selector: str, x: float = 0.5, y: float = 0.5) -> None:
+        """Bring an element into sight and move the mouse over it, to shares of its width and height."""
+        self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())"
+        place = json.loads(self.run(box))
+        at = {"x": place["x"] + x * place["width"], "y": place["y"] + y * place["height"]}
+        self.ask("Input.dispatchMouseEvent", type="mouseMoved", **at)
+
+    def click(self, selector: str) -> None:
+        """Press and let go of the mouse in the middle of an element."""
+        self.point_at(selector)
+        place = json.loads(self.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())"))
+        at = {"x": place["x"] + place["width"] / 2, "y": place["y"] + place["height"] / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
+    def picture(self, file: Path) -> None:
+        """Write what the whole page looks like as PNG."""
+        shown = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(shown["data"]))
 
     def media(self, **features: str) -> None:
         """Let the system have preferences, such as prefers_color_scheme="dark"."""

@@ -7,20 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from reelvec.evals import compare
+from reelvec.verbs.report import report
+
 sys.path.insert(0, str(Path(__file__).parent))
 from headless_browser import NAMES, Browser, find_browser
+from small_runs import write_log
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = find_browser()
     if program is None:
-        pytest.skip(f"no browser here: none of {', '.join(NAMES)} is installed")
+        pytest.skip(f"no browser here, none of {', '.join(NAMES)}: `apt install chromium` and run again")
     profile = tmp_path_factory.mktemp("profile")
     browser = Browser(program, profile)
     yield browser
     browser.close()
     shutil.rmtree(profile, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def comparison_file(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a comparison of the run with a copy of it that has a longer log."""
+    folder = tmp_path_factory.mktemp("compared")
+    other = Path(shutil.copytree(run, folder / "other run"))
+    write_log(other, 40)
+    compare([run, other], out=folder / "board.json")
+    report(folder / "board.json")
+    return folder / "board.html"
 
 
 @pytest.fixture
@@ -59,6 +74,61 @@ def test_focus_plays_a_row_and_leaving_stops_it(page: Browser) -> None:
     page.wait_for(f"{places} !== '{first}'")
     page.press("Tab")
     page.wait_for("getComputedStyle(document.querySelector('.plays .strip')).animationName === 'none'")
+
+
+def test_the_mouse_plays_a_sheet_and_leaving_stops_it(page: Browser) -> None:
+    page.point_at("h1")
+    assert animation(page) == "none"
+    page.point_at("#neighbours .plays .strip")
+    page.wait_for("getComputedStyle(document.querySelector('#neighbours .plays .strip')).animationName === 'play'")
+    places = "getComputedStyle(document.querySelector('#neighbours .plays .strip')).backgroundPositionX"
+    first = page.run(places)
+    page.wait_for(f"{places} !== '{first}'")
+    page.point_at("h1")
+    page.wait_for("getComputedStyle(document.querySelector('#neighbours .plays .strip')).animationName === 'none'")
+
+
+def test_the_mouse_on_a_point_shows_its_video(page: Browser) -> None:
+    assert page.run("document.querySelector('.panel .thumb').getBoundingClientRect().height") == 0
+    page.point_at(".ground .p")
+    page.wait_for("document.querySelector('.panel .thumb').getBoundingClientRect().height > 50")
+    assert ".mp4" in page.run("document.querySelector('.panel .words').textContent")
+    assert "url(" in page.run("getComputedStyle(document.querySelector('.panel .thumb')).backgroundImage")
+
+
+def test_a_command_is_copied(page: Browser) -> None:
+    page.ask("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    code = page.run("document.querySelector('#commands .copy').parentElement.querySelector('code').textContent")
+    page.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.click("#commands .copy")
+    page.wait_for("document.querySelector('#commands .copy').textContent === 'Copied'")
+    assert page.run("window.copied") == code
+    page.run("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))")
+    page.click("#commands .copy")  # where a browser forbids it, the command is selected
+    page.wait_for("document.querySelector('#commands .copy').textContent.startsWith('Selected')")
+    assert page.run("getSelection().toString().trim()") == code.strip()
+
+
+def test_a_comparison_opens_without_a_word_and_is_read(page: Browser, comparison_file: Path) -> None:
+    page.open(comparison_file)
+    page.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.run("new Promise(done => setTimeout(done, 200))")
+    assert page.errors == []
+    assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
+    page.run("document.querySelector('.plot input').focus()")
+    page.press("ArrowLeft")
+    told = page.run("document.querySelector('.reading').textContent")
+    assert told == "step 35: other run 2.125"
+    for _ in range(3):
+        page.press("ArrowLeft")
+    assert page.run("document.querySelector('.reading').textContent") == "step 20: a<b> 2, other run 2.5"
+    strokes = "[...document.querySelectorAll('.plot')[0].querySelectorAll('path.line')].map(p => getComputedStyle(p).stroke)"
+    assert len(set(page.run(strokes))) == 2
+    page.point_at("#neighbours .plays .strip")
+    page.wait_for("getComputedStyle(document.querySelector('#neighbours .plays .strip')).animationName === 'play'")
+    for width in (320, 768, 1200):
+        page.size(width, 800)
+        assert page.run("document.documentElement.scrollWidth") <= width
 
 
 def test_strips_rest_where_less_motion_is_wished(page: Browser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reelvec.core import ReelvecError
+from reelvec.data.index import index
 from reelvec.verbs.report import report
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -74,6 +75,25 @@ def test_a_leak_is_said_loudly_and_first(page: Page) -> None:
     assert "a leak" in page.text
     assert "the same file, byte for byte" in page.text
     assert page.text.count("the same file, byte for byte") == 1
+
+
+def test_test_videos_that_were_trained_on_are_said(page: Page, run: Path, videos: Path, tmp_path: Path) -> None:
+    """The fixture's run was trained on all videos; then on all but the blue ones, by a path that leads through a link."""
+    assert "7 of 7 test videos of labels.csv, step 20 were among the videos of the pretraining" in page.text
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    (tmp_path / "link").symlink_to(videos)
+    index([str(path) for path in (tmp_path / "link").glob("*.mp4") if "blue" not in path.name], workers=0).save(
+        other / "index.parquet"
+    )
+    report(other)
+    seen = check((other / "report.html").read_bytes())
+    assert "5 of 7 test videos" in seen.text
+    assert str(videos / "red2.mp4") in seen.of_tag["code"]
+    assert str(videos / "blue2.mp4") not in seen.of_tag["code"]
+    index([str(videos / "blue0.mp4")], workers=0).save(other / "index.parquet")
+    report(other)
+    unseen = check((other / "report.html").read_bytes())
+    assert "None of the 7 test videos of labels.csv, step 20 is among the videos of the pretraining" in unseen.text
 
 
 def test_neighbours_are_right_or_wrong_in_words(page: Page) -> None:

@@ -65,7 +65,7 @@ def report(
     galleries = _galleries(story, videos, on_progress)
     pairs = {id(gallery): _pairs(gallery, pictures) for gallery in galleries}
     sections = [
-        *training_sections(story),
+        *training_sections(story, galleries),
         battery_section(story),
         *_sections_of_videos(story, galleries, pairs, pictures),
         commands_section(story),

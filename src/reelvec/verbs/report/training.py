@@ -1,5 +1,7 @@
 """What was trained on what: facts, health in words, curves, settings."""
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from reelvec.core import ReelvecError
 from reelvec.engine.config import RunConfig, validate
 from reelvec.verbs.pretrain import build_method
 from reelvec.verbs.report.curves import Line, curve
+from reelvec.verbs.report.gallery import Gallery
 from reelvec.verbs.report.markup import (
     Html,
     Section,
@@ -55,14 +58,24 @@ PACE = {
 _MOST_FILES = 40
 
 
-def training_sections(story: RunStory) -> list[Section]:
-    """Return the sections on training; for an encoder that was not trained here, one that says so."""
+def training_sections(story: RunStory, galleries: Sequence[Gallery] = ()) -> list[Section]:
+    """Return the sections on training; for an encoder that was not trained here, one that says so.
+
+    `galleries` are the videos that it was measured on, for what is said of test videos that it was trained on.
+    """
     if story.config is None:
         words = "This folder holds an encoder and no run: it was not trained here, so there are no curves."
         return [section("training", "What this is", tag("p", words), _encoders(story))]
     settings = compare_settings(story.config)
     return [
-        section("training", "What was trained on what", _facts(story), _encoders(story), _broken_files(story)),
+        section(
+            "training",
+            "What was trained on what",
+            _facts(story),
+            _encoders(story),
+            _broken_files(story),
+            *_seen_before(story, galleries),
+        ),
         section("health", "Is it working?", _health(story)),
         section("curves", "Curves", *_curves(story)),
         section("settings", "Settings", *_settings(story.config, settings)),
@@ -131,6 +144,32 @@ def _encoders(story: RunStory) -> Html:
         return hint("No encoder is saved yet: the same pretrain command goes on, and saves one.")
     columns = ["network", "reads", "step", "weights (SHA-256, first 16 digits)"]
     return table("Encoders in this folder", columns, rows, corner="encoder")
+
+
+def _seen_before(story: RunStory, galleries: Sequence[Gallery]) -> list[Html]:
+    """Say for each set of labels how many of its test videos were among the videos of the pretraining."""
+    if story.index is None:
+        return []
+    trained_on = {os.path.realpath(story.index.row(int(row)).path) for row in story.index.usable()}
+    return [_seen_of(gallery, trained_on) for gallery in galleries if any(gallery.tested.values())]
+
+
+def _seen_of(gallery: Gallery, trained_on: set[str]) -> Html:
+    test = sorted(set().union(*gallery.tested.values()))
+    seen = [path for path in test if os.path.realpath(path) in trained_on]
+    name = short(gallery.name, 80)
+    by_path = "Files are told by their paths: a copy under another name is not found this way."
+    if not seen:
+        words = f"None of the {number(len(test))} test videos of {name} is among the videos of the pretraining. {by_path}"
+        return tag("p", words)
+    many = f"{number(len(seen))} of {number(len(test))} test videos of {name} were among the videos of the pretraining"
+    words = (
+        f"{many}, where no labels were used. Numbers measured on them may be better than those of videos that the network has "
+        f"never seen; to know these, keep test videos out of the pretraining. {by_path}"
+    )
+    listed = tag("ul", *(tag("li", tag("code", short(path, 240))) for path in seen[:_MOST_FILES]))
+    more = f"; the first {_MOST_FILES}" if len(seen) > _MOST_FILES else ""
+    return join([warning(words), details(f"Test videos that were trained on: {number(len(seen))}{more}", listed)])
 
 
 def _broken_files(story: RunStory) -> Html | None:
