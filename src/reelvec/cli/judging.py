@@ -56,7 +56,7 @@ def evaluate(
     encoder has over them. A column of labels that is not named is found
     where only one fits; without a column of splits, a part is held out.
     """
-    from reelvec.cli.tables import evaluation_table
+    from reelvec.cli.tables import battery_tables, evaluation_table
     from reelvec.core import ReelvecError
     from reelvec.evals import evaluate as verb
     from reelvec.evals import pair_similarity
@@ -71,24 +71,7 @@ def evaluate(
     if suite is masks is boxes is pairs is None:
         return _measure(verb, evaluation_table, "evaluate", words, labels, columns, as_json)
     extra = {"suite": suite or "quick", "masks": masks, "boxes": boxes, "pairs": pairs}
-    _measure(battery, _suite_tables, "evaluate", words, labels, columns, as_json, extra, needs_labels=False)
-
-
-def _suite_tables(summary: dict[str, Any]) -> RenderableType:
-    """Draw a suite; what was found of pairs is a table like that of labels."""
-    import json
-    from pathlib import Path
-
-    from rich.console import Group
-
-    from reelvec.cli.tables import battery_tables, evaluation_table
-
-    parts = {part["name"]: part for part in summary["parts"]}
-    pairs = parts.pop("pair_similarity", None)
-    suite = battery_tables({**summary, "parts": list(parts.values())})
-    if pairs is None:
-        return suite
-    return Group(evaluation_table(json.loads(Path(pairs["file"]).read_text(encoding="utf-8"))), suite)
+    _measure(battery, battery_tables, "evaluate", words, labels, columns, as_json, extra, needs_labels=False)
 
 
 def diagnose(

@@ -115,6 +115,7 @@ def battery_tables(summary: Mapping[str, Any]) -> RenderableType:
         "diagnose": diagnosis_table,
         "diagnose_masks": diagnosis_table,
         "health": health_table,
+        "pair_similarity": evaluation_table,
     }
     for part in summary["parts"]:
         content = json.loads(Path(part["file"]).read_text(encoding="utf-8"))
