@@ -192,6 +192,12 @@ def test_the_theme_follows_the_system_and_the_button(page: Browser) -> None:
     assert page.run(ground) == light
 
 
+def test_captions_of_small_tables_are_not_squeezed(page: Browser, comparison_file: Path) -> None:
+    page.open(comparison_file)
+    widths = "[...document.querySelectorAll('.matrix caption > span')].map(one => one.getBoundingClientRect().width)"
+    assert min(page.run(widths)) >= 300
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1200])
 def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int) -> None:
     page.size(width, 800)

@@ -35,6 +35,11 @@ def result(judged: Path, name: str) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
+def test_diagnoses_are_named_by_what_they_ask(page: Page) -> None:
+    assert "Object or background: shapes, step 3" in page.text
+    assert "Motion or scene: labels.csv, step 3" in page.text
+
+
 def test_every_result_is_of_a_known_kind(judged: Path) -> None:
     kinds = {file.name: kind_of(json.loads(file.read_text())) for file in (judged / "runs/a/evals").glob("*.json")}
     assert set(kinds.values()) == {

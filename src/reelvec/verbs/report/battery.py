@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reelvec.verbs.report.arguments import kind_of
 from reelvec.verbs.report.intervals import interval_table
 from reelvec.verbs.report.markup import Html, Section, details, facts, hint, join, number, percent, section, short, table, tag
 from reelvec.verbs.report.other_results import is_rows, picture_beside, rows_block, rows_title
@@ -75,7 +76,8 @@ def result_block(one: Measured) -> Html:
     result = one.result
     diagnosis = is_diagnosis(result)
     name = short(Path(str(result["labels"])).name, 80)
-    title = f"{'Motion or scene' if diagnosis else 'Measured'}: {name}, step {number(step_of(result))}"
+    asks = "Object or background" if kind_of(result) == "diagnose_masks" else "Motion or scene"
+    title = f"{asks if diagnosis else 'Measured'}: {name}, step {number(step_of(result))}"
     try:
         tables = [
             _diagnosis(t) if "measure" in t else evaluation(t, list(result.get("encoders", {}))) for t in result["tables"]

@@ -21,15 +21,17 @@ def interval_table(
     ours: Sequence[str] = (),
     chance: Mapping[str, float] | None = None,
     shares: bool = True,
+    absent: str = "left out",
 ) -> Html:
     """Write a table of values with 95 % intervals; bars of a column share one axis, on which chance is a tick.
 
     `ours` are names of rows to stand out. `shares` are written as percent, on an axis from 0 to 100.
+    `absent` stands where a row has no value.
     """
     axes = {column: (0.0, 1.0) if shares else _axis(column, rows) for column in columns}
     body = []
     for row in rows:
-        cells = [_cell(row, column, axes[column], (chance or {}).get(column), shares) for column in columns]
+        cells = [_cell(row, column, axes[column], (chance or {}).get(column), shares, absent) for column in columns]
         body.append((short(str(row["name"]), 60), *cells))
     classes = ["ours" if row["name"] in ours else None for row in rows]
     return table(caption, list(columns), body, class_="shares", row_class=classes)
@@ -40,9 +42,9 @@ def _axis(column: str, rows: Sequence[Row]) -> tuple[float, float]:
     return (min(known), max(known)) if known and max(known) > min(known) else (0.0, 1.0)
 
 
-def _cell(row: Row, column: str, axis: tuple[float, float], chance: float | None, shares: bool) -> Html:
+def _cell(row: Row, column: str, axis: tuple[float, float], chance: float | None, shares: bool, absent: str) -> Html:
     if column not in row["values"]:
-        return tag("td", tag("span", "left out", class_="dim"))
+        return tag("td", tag("span", absent, class_="dim"))
     write = percent if shares else number
     value = row["values"][column]
     bounds = (row["low"][column], row["high"][column]) if column in row.get("low", {}) else None

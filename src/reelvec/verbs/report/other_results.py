@@ -73,7 +73,7 @@ def _on_frames(content: Json) -> Html:
         if isinstance(one, Mapping) and {"mean", "low", "high"} <= set(one)
     ]
     caption = f"Percent, with the 95 % interval of {columns[0]} where several videos were measured"
-    parts = [interval_table(caption, columns, rows, ours=ours)]
+    parts = [interval_table(caption, columns, rows, ours=ours, absent="–")]
     return join([*parts, tag("ul", *sentences, class_="verdicts") if sentences else None])
 
 
