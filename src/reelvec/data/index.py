@@ -6,7 +6,7 @@ as a picture, and an index of a million videos opens in a moment.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -163,6 +163,15 @@ class Index:
             key_frames=self._numbers("key_frames", i),
             **cell,
         )
+
+    def part(self, rows: Sequence[int] | np.ndarray) -> "Index":
+        """Return an index of these rows alone, counted from 0: workers that read no others need no more."""
+        return Index(self.table.take(pa.array(rows, pa.int64())))
+
+    def paths(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the paths of some rows: many times as fast as asking for the rows."""
+        paths: list[str] = self.table.column("path").take(pa.array(rows, pa.int64())).to_pylist()
+        return paths
 
     def probed(self, i: int) -> Row:
         """Return row i as `probe` gave it, with all columns."""
