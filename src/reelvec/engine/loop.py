@@ -18,11 +18,12 @@ from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
 from reelvec.engine.config import RunConfig, steps_of_run, warmup_of_run
 from reelvec.engine.distributed import exchange_gradients
+from reelvec.engine.flops import count_flops, peak_of, utilisation_in_words
 from reelvec.engine.health import Health, judge, measure_health
 from reelvec.engine.log import RunLog, losses_of, newest, read_log
 from reelvec.engine.optimisers import build_optimiser, set_learning_rate
 from reelvec.engine.stop_signals import StopSignals
-from reelvec.engine.time_spent import TimeSpent
+from reelvec.engine.time_spent import WARM_UP, TimeSpent, exact_views
 from reelvec.engine.time_spent import verdict as verdict_on_time
 from reelvec.parts.schedules import warmup_cosine
 from reelvec.parts.synced_batch_norm import sync_batch_norms
@@ -136,6 +137,7 @@ def train(
     asked = (sample_numbers(s, a, config, rank, world) for s in range(start, total) for a in range(config.accumulate))
     batches: Iterator[Batch] = loader.batches(asked)
     trainable = [p for p in method.parameters() if p.requires_grad]
+    flops = 0.0
 
     def at(step: int) -> Progress:
         return Progress(step, total, step * config.batch / videos, config.seed, rank)
@@ -172,6 +174,8 @@ def train(
                 with span("clips"):
                     batch = next(batches).to(device)
                 last = part == config.accumulate - 1
+                if step == start and part == 0 and total - start > WARM_UP:  # by all processes: a step may exchange keys
+                    flops = count_flops(method, batch, at(step), config.precision) * config.batch / world
                 with (
                     span("networks"),
                     _sum_gradients_when(forward, last),
@@ -195,8 +199,16 @@ def train(
             pace.step()
             if rank == 0 and (shares := spent.step(last=done == total)) is not None:
                 assert log is not None
-                log.write({"step": done, "time_shares": shares})
-                on_event({"kind": "message", "text": verdict_on_time(shares, device.type == "cuda", loader.workers)})
+                peak = peak_of(device, config.precision)
+                mfu = flops / spent.step_seconds / peak.flops_per_second
+                log.write({"step": done, "time_shares": shares, "step_flops": flops, "mfu": round(mfu, 4)})
+                words = verdict_on_time(
+                    shares, device.type == "cuda", loader.workers,
+                    in_rgb=config.pictures == "rgb" and method.needs().in_planes() != method.needs(),
+                    exact_views=exact_views(config.settings),
+                )  # fmt: skip
+                words += f" {utilisation_in_words(flops, spent.step_seconds, peak)}."
+                on_event({"kind": "message", "text": words})
             if rank == 0 and _due(done, total, config.log_every):
                 assert log is not None
                 lr = optimiser.param_groups[0]["lr"]
