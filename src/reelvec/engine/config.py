@@ -64,7 +64,9 @@ class RunConfig(Config):
     workers: int | None = None
     """decoding processes; none: a choice by cores and cache"""
     cache_gb: float = 0.0
-    """memory for decoded videos, in each decoding process; enough for all of a small set makes decoding nearly free"""
+    """memory for decoded videos of this process (several `--devices` take it each); enough for all of a small set makes
+    decoding nearly free. Meant for workers=0, which is the default with it on a CPU: of several decoding processes each has
+    its share of the memory and copies of its own, so a set then takes as many times the room and epochs to fill it"""
     pictures: Literal["rgb", "yuv"] = "rgb"
     """how pictures travel from the decoder: as RGB, or as the planes of the codec, which is half the bytes and less work
     while decoding; they become RGB on the device, with the crop. Views differ by roundings"""
