@@ -219,10 +219,12 @@ def _within_memory(
         return _first_batch(found, config, method, min(videos, len(found.usable())), device)
 
     measured = measure_step(method, batch_of, config.optimiser, config.precision)
-    share = config.batch // processes
-    batch, chunk, why = fit(measured, share, budget, encoders_have_batch_norm(method))
-    tell({"kind": "message", "text": f"memory: {why}"})
-    return config.model_copy(update={"batch": batch * processes if batch != share else config.batch, "chunk": chunk})
+    parts = processes * config.accumulate  # a process has one part of a batch in memory at a time
+    of_part = config.batch // parts
+    fitting, chunk, why = fit(measured, of_part, budget, encoders_have_batch_norm(method))
+    each = f" (numbers of videos are those of one part: a batch has {parts}, processes times accumulate)" if parts > 1 else ""
+    tell({"kind": "message", "text": f"memory: {why}{each}"})
+    return config.model_copy(update={"batch": fitting * parts if fitting != of_part else config.batch, "chunk": chunk})
 
 
 def _refuse_other_videos(folder: RunFolder, videos: Any) -> None:
