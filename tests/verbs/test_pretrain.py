@@ -106,6 +106,15 @@ def test_a_run_that_was_cut_ends_as_if_it_was_not(shapes, tmp_path):
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_run_that_holds_its_videos_on_the_device_is_the_same_run(shapes, tmp_path):
+    for where in ("host", "device"):
+        settings = [*SMALL, "steps=3", f"cache_on={where}", "pictures=yuv"]
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / where)
+    assert_equal_weights(final_weights(tmp_path / "host", 3), final_weights(tmp_path / "device", 3))
+    with pytest.raises(ReelvecError, match="cache_on=device"):
+        pretrain(shapes, "modist", settings=[*SMALL, "steps=3", "cache_on=device", "cache_gb=0"], out=tmp_path / "no")
+
+
 def test_counting_operations_does_not_move_a_run(shapes, tmp_path, monkeypatch):
     pretrain(shapes, "modist", settings=[*SMALL, "steps=4"], out=tmp_path / "counted")
     monkeypatch.setattr(sys.modules["reelvec.engine.loop"], "count_flops", lambda *arguments: 1.0)

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from reelvec.backbones import save_encoder
 from reelvec.core import Batch, Encoder, Method, Progress, ReelvecError, RunFolder, collectives, write_json
 from reelvec.core.spans import span
+from reelvec.data.held import HeldLoader
 from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
 from reelvec.engine.config import RunConfig, steps_of_run, warmup_of_run
@@ -92,7 +93,7 @@ def train(
     method: Method,
     config: RunConfig,
     run: RunFolder,
-    loader: ClipLoader,
+    loader: ClipLoader | HeldLoader,
     probe: Batch | None,
     videos: int,
     device: torch.device,
@@ -255,7 +256,7 @@ def _refuse_non_finite(numbers: dict[str, float], step: int, run: RunFolder) -> 
     )
 
 
-def _write_quarantine(run: RunFolder, loader: ClipLoader) -> None:
+def _write_quarantine(run: RunFolder, loader: ClipLoader | HeldLoader) -> None:
     if loader.quarantine:
         rows = [{"path": q.path, "reason": q.reason, "times": q.times} for q in loader.quarantine]
         write_json(run.quarantine, rows)
@@ -269,7 +270,7 @@ def _sum_gradients_when(forward: nn.Module, last: bool) -> Any:
 class _Pace:
     """How fast the run goes, over the last 50 steps."""
 
-    def __init__(self, clips_of_step: int, loader: ClipLoader, total: int) -> None:
+    def __init__(self, clips_of_step: int, loader: ClipLoader | HeldLoader, total: int) -> None:
         self.clips_of_step, self.loader, self.total = clips_of_step, loader, total
         self.marks: deque[tuple[float, float, int]] = deque(maxlen=51)
         self.marks.append((time.perf_counter(), loader.waiting_seconds, 0))
