@@ -261,7 +261,7 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     config = _complete(read_yaml(folder.config), str(folder.config))
     join_group(config.device)
     device = choose_device(config.device)
-    found = Index.load(folder.index)
+    found = Index.load(folder.index, to_decode=True)
     method = build_method(config)
     needs, usable = _needs(config, method), len(found.usable())
     plan = TrainingPlan(found, needs, config.seed)
