@@ -5,7 +5,7 @@
 
 - The index: rows of eight real files of 300 frames, repeated; every row has a hash and (by way of links) a path of its own.
   Each size is opened in a process of its own. "uneven" are the files with frames at a variable rate, of which every time is
-  kept, in 8 bytes. "to open" is `Index.load`, "a row" is `index.row(i)` of random rows,
+  kept, in 8 bytes. "to open" is `Index.load(to_decode=True)`, "a row" is `index.row(i)` of random rows,
   "a request" is what a training plan does for a sample: order of the epoch, row, times of the clips. A worker is a process of
   ClipLoader that reads real clips with that index; its own memory is what it shares with nobody, so with more workers that
   part, and only that, is there again.
@@ -129,7 +129,7 @@ def one_index(file: Path) -> None:
     one_thread()
     before = memory_mib("VmRSS")
     began = perf_counter()
-    found = Index.load(file)
+    found = Index.load(file, to_decode=True)
     opened = perf_counter() - began
     held, peak = memory_mib("VmRSS") - before, memory_mib("VmHWM") - before
     numbers = np.random.default_rng(0).integers(0, len(found), 1000).tolist()

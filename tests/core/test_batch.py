@@ -1,6 +1,6 @@
 import torch
 
-from reelvec.core import Batch, Clips, Needs, Stream, StreamNeed
+from reelvec.core import Batch, Clips, Needs, Progress, Stream, StreamNeed
 
 
 def made():
@@ -30,8 +30,20 @@ def test_a_part_holds_whole_videos():
 def test_moving_keeps_every_part():
     moved = made().to("meta")
     assert moved.streams[Stream.RGB].frames.device.type == "meta"
-    assert moved.streams[Stream.RGB].size.device.type == "meta"
     assert {moved.numbers.device.type, moved.rows.device.type, moved.start_seconds.device.type} == {"meta"}
+
+
+def test_what_steers_the_work_stays_on_the_host():
+    """Fetching it back would make every view wait for the device."""
+    whole = made()
+    moved = whole.to("meta").to("meta").part(slice(0, 1))
+    assert torch.equal(moved.streams[Stream.RGB].size, whole.streams[Stream.RGB].size[:1])
+    draws, at = Progress(0, 1, 0.0, seed=3).draws(moved, "view"), Progress(0, 1, 0.0, seed=3)
+    assert draws.numbers.device.type == "meta"
+    for drawn in (draws.on_host().uniform("x"), draws.within("inner").on_host().uniform("x")):
+        assert drawn.device.type == "cpu"
+    assert torch.equal(draws.on_host().uniform("x"), at.draws(whole, "view").uniform("x")[:1])
+    assert torch.equal(at.draws(whole, "view").on_host().uniform("x"), at.draws(whole, "view").uniform("x"))
 
 
 def test_needs_find_a_stream():

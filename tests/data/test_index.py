@@ -142,6 +142,29 @@ def test_an_index_of_another_version_is_refused_and_made_anew(folder, tmp_path):
     assert Index.load(out).table.schema.equals(SCHEMA)
 
 
+def test_an_index_opened_to_decode_holds_what_decoding_needs(folder, tmp_path):
+    made = index(folder, tmp_path / "index.parquet")
+    opened = Index.load(tmp_path / "index.parquet", to_decode=True)
+    assert "content_hash" not in opened.table.column_names
+    assert opened.usable().tolist() == made.usable().tolist()
+    assert opened.bad() == made.bad()
+    for i in range(len(made)):
+        one, other = vars(made.row(i)), vars(opened.row(i))
+        assert {name: str(value) for name, value in one.items()} == {name: str(value) for name, value in other.items()}
+    with pytest.raises(AssertionError, match="lacks columns"):
+        opened.save(tmp_path / "again.parquet")
+    pq.write_table(made.table.drop_columns(["container"]), tmp_path / "other.parquet")
+    with pytest.raises(ReelvecError, match="no index"):
+        Index.load(tmp_path / "other.parquet")
+
+
+def test_a_part_has_the_rows_asked_for(folder):
+    made = index(folder)
+    part = made.part([2, 0])
+    assert [part.row(i).path for i in range(len(part))] == [made.row(2).path, made.row(0).path] == made.paths([2, 0])
+    assert part.row(0).row == 0
+
+
 def in_lists(made: Index) -> pa.Table:
     """The table with every number in lists, as it was kept before steps were."""
     lists = {"pts": pa.list_(pa.int64()), "key_frames": pa.list_(pa.int32())}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reelvec.backbones import build_encoder, load_encoder, save_encoder
 from reelvec.core import Clips, EncoderCard, Needs, ReelvecError, Stream, StreamNeed
-from reelvec.data.index import index
+from reelvec.data.index import Index, index
 from reelvec.data.streams import read_clips
 from reelvec.embeddings import Embeddings, embed
 from reelvec.embeddings.embed import windows
@@ -119,6 +119,21 @@ def test_a_stopped_run_goes_on_and_a_finished_one_rests(
     assert first.paths == second.paths
     np.testing.assert_allclose(first.vectors, second.vectors, rtol=1e-4, atol=1e-6)
     assert whole["rows"] == len(second)
+
+
+def test_a_part_is_handed_its_own_rows_alone(run: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers write what they are handed to TMPDIR: the index of a million videos once for each part would be too much."""
+    monkeypatch.setattr(embed_module, "VIDEOS_IN_PART", 2)
+    real, handed = embed_module.extract, []
+
+    def counting(readers: list, index: Index, pieces: list, **keywords: object) -> object:
+        handed.append([Path(index.row(row).path).name for row in range(len(index))])
+        return real(readers, index, pieces, **keywords)
+
+    monkeypatch.setattr(embed_module, "extract", counting)
+    embed(run, videos, tmp_path / "emb.parquet", workers=1)
+    assert handed == [["0.mp4", "1.mp4"], ["2.mp4", "3.mp4"], ["4.mp4"]]
+    assert [Path(path).name for path in Embeddings(tmp_path / "emb.parquet").paths] == [f"{i}.mp4" for i in range(5)]
 
 
 def test_killed_it_leaves_whole_parts_and_goes_on(

@@ -113,6 +113,41 @@ def test_the_bounds_hold_for_every_row(kind: str, dim: int, seed: int) -> None:
     assert (np.abs(true[ok] - in_float32) <= rounding(dim)).all()
 
 
+@given(
+    n=st.integers(1, 5000),
+    many=st.sampled_from([1, 2, 10, 700]),
+    seed=st.integers(0, 2**32 - 1),
+    levels=st.sampled_from([3, 1000]),
+    run=st.sampled_from([1, 7, 1024]),
+)
+@settings(max_examples=100, deadline=None)
+def test_runs_of_rows_leave_what_a_look_at_all_rows_does(n: int, many: int, seed: int, levels: int, run: int) -> None:
+    """The plain rule: sort all lower ends. Ties, rows of unknown spread, and neighbours that stand side by side included."""
+    rng = np.random.default_rng(seed)
+    estimates = (rng.integers(0, levels, n) / levels).astype(np.float32)
+    estimates = np.sort(estimates) if seed % 2 else estimates
+    spread = np.where(rng.random(n) < 0.01, np.inf, rng.random(n) / 100).astype(np.float32)
+    many, more = min(many, n), 1e-3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest_module, "_RUN", run)
+        got = nearest_module._possible(estimates, spread, more, many)
+    enough = np.sort(estimates - spread)[n - many] - np.float32(2 * more)
+    assert got.tolist() == np.flatnonzero(estimates + spread >= enough).tolist()
+
+
+@given(n=st.integers(1, 900), dim=st.sampled_from([8, 17, 130]), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_estimates_are_the_plain_product(n: int, dim: int, seed: int) -> None:
+    nearest = Nearest(make("random", n, dim, seed))
+    nearest.shrink()
+    copy = nearest._copy
+    assert copy is not None
+    unit = nearest._unit(make("random", 1, dim, seed + 1)[0])
+    step = np.abs(unit).max() / 127
+    plain = copy.numbers.numpy().astype(np.float64) @ np.round(unit / step) * copy.steps * step
+    np.testing.assert_allclose(copy.estimate(unit)[0], plain, rtol=1e-6, atol=1e-12)
+
+
 def test_the_copy_leaves_few_to_compare_and_gives_up_where_it_cannot() -> None:
     spread, tight = make("random", 4000, 128, 0), make("ties", 4000, 128, 0)
     for vectors, few in ((spread, True), (tight, False)):

@@ -3,7 +3,7 @@
 import torch
 
 from reelvec.core.spans import span
-from reelvec.engine.time_spent import STEPS, TimeSpent, verdict
+from reelvec.engine.time_spent import STEPS, TimeSpent, exact_views, verdict
 
 
 def walk(steps: int, total: int) -> list[dict[str, float]]:
@@ -41,3 +41,16 @@ def test_the_largest_part_is_named_and_waiting_is_never_hidden():
     waits = verdict({**shares, "clips": 0.9}, on_gpu=True, workers=7)
     assert "Most of it is waiting for clips" in waits
     assert "reelvec prepare" in waits
+
+
+def test_what_a_run_does_not_use_yet_is_offered_where_it_applies():
+    views = {"clips": 0.1, "views": 0.8, "networks": 0.1, "optimiser": 0.0, "rest": 0.0}
+    clips = {**views, "clips": 0.9, "views": 0.05}
+    assert "to go faster: motion_view.arithmetic=fast" in verdict(views, False, 1, exact_views="motion_view")
+    assert "arithmetic" not in verdict(views, True, 1, exact_views="motion_view")  # on a GPU both are fast
+    assert "arithmetic" not in verdict(views, False, 1)
+    for workers in (0, 3):
+        assert "pictures=yuv" in verdict(clips, True, workers, in_rgb=True)
+        assert "pictures=yuv" not in verdict(clips, True, workers)
+    assert exact_views({"frames": 4, "view": {"arithmetic": "fast"}, "motion_view": {"arithmetic": "exact"}}) == "motion_view"
+    assert exact_views({"view": {"arithmetic": "fast"}, "bends": {"stretch": 2}}) is None

@@ -16,12 +16,16 @@ import yaml
 from safetensors.torch import load_file
 
 from reelvec.core import ReelvecError, RunFolder
-from reelvec.data.index import Index, index
+from reelvec.data.index import SCHEMA, Index, index
 from reelvec.data.shapes import make_shapes
+from reelvec.engine.config import RunConfig
 from reelvec.engine.log import read_log
+from reelvec.engine.loop import check_batch
+from reelvec.engine.memory import StepMemory
 from reelvec.verbs import pretrain as pretrain_module
 from reelvec.verbs.choose import choose_method
 from reelvec.verbs.pretrain import pretrain
+from tests.methods.conftest import small_method
 
 sys.path.insert(0, str(Path(__file__).parent))
 import trained_together
@@ -74,7 +78,9 @@ def test_a_run_leaves_all_that_was_promised(shapes, tmp_path, method):
     (shares,) = [r["time_shares"] for r in rows if "time_shares" in r]
     assert sum(shares.values()) == pytest.approx(1)
     assert min(shares["clips"], shares["views"], shares["networks"], shares["optimiser"]) > 0
-    assert [e["text"] for e in events if e["kind"] == "message" and "where time goes" in e["text"]]
+    assert [e["text"] for e in events if e["kind"] == "message" and "where time goes" in e["text"] and "(MFU)" in e["text"]]
+    (used,) = [r["mfu"] for r in rows if "mfu" in r]
+    assert 0 < used < 2  # of a peak that is measured beside others' work
     assert {p.name for p in run.encoder.iterdir()} >= {"visual.safetensors", "visual.json"}
     assert summary["encoders"] == (["motion", "visual"] if method == "modist" else ["visual"])
     assert json.loads(run.environment.read_text())["versions"]["torch"] == torch.__version__
@@ -98,6 +104,22 @@ def test_a_run_that_was_cut_ends_as_if_it_was_not(shapes, tmp_path):
     assert_equal_weights(final_weights(tmp_path / "straight", 6), final_weights(tmp_path / "cut", 6))
     steps = [r["step"] for r in read_log(RunFolder(tmp_path / "cut").log) if "loss" in r]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_holds_its_videos_on_the_device_is_the_same_run(shapes, tmp_path):
+    for where in ("host", "device"):
+        settings = [*SMALL, "steps=3", f"cache_on={where}", "pictures=yuv"]
+        pretrain(shapes, "modist", settings=settings, out=tmp_path / where)
+    assert_equal_weights(final_weights(tmp_path / "host", 3), final_weights(tmp_path / "device", 3))
+    with pytest.raises(ReelvecError, match="cache_on=device"):
+        pretrain(shapes, "modist", settings=[*SMALL, "steps=3", "cache_on=device", "cache_gb=0"], out=tmp_path / "no")
+
+
+def test_counting_operations_does_not_move_a_run(shapes, tmp_path, monkeypatch):
+    pretrain(shapes, "modist", settings=[*SMALL, "steps=4"], out=tmp_path / "counted")
+    monkeypatch.setattr(sys.modules["reelvec.engine.loop"], "count_flops", lambda *arguments: 1.0)
+    pretrain(shapes, "modist", settings=[*SMALL, "steps=4"], out=tmp_path / "not")
+    assert_equal_weights(final_weights(tmp_path / "counted", 4), final_weights(tmp_path / "not", 4))
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -289,6 +311,27 @@ def test_memory_picks_a_chunk_and_the_run_keeps_it(shapes, tmp_path):
     with pytest.raises(ReelvecError, match="smaller encoder"):
         pretrain(shapes, "rho_simclr", settings=["batch=16"], out=tmp_path / "none", memory="2MB")
     assert not (tmp_path / "none").exists()
+
+
+def test_memory_is_planned_for_one_part_of_a_batch(tmp_path, monkeypatch):
+    """On two processes in four parts each: 8 parts, of which a process holds one."""
+    part = 2**30 / 1.3
+    step = StepMemory(fixed=part, outside=part / 100, inside=part / 10, clip_inside=part / 20)
+    monkeypatch.setattr(pretrain_module, "measure_step", lambda *arguments: step)
+    config, said = RunConfig(method="rho_moco", batch=64, accumulate=4, device="cpu"), []
+
+    def planned(memory, config=config):
+        method = small_method("rho_moco")
+        empty = Index(SCHEMA.empty_table())
+        planned = pretrain_module._within_memory(memory, RunFolder(tmp_path / "none"), config, method, empty, 2, said.append)
+        check_batch(planned, method, videos=64, world=2)
+        return planned.batch, planned.chunk
+
+    assert planned("2GB") == (64, None)
+    assert planned("1.45GB") == (32, None)
+    assert "a batch has 8" in said[-1]["text"]
+    with pytest.raises(ReelvecError, match="multiple of 8"):  # which the plan neither makes nor hides
+        planned("2GB", config.model_copy(update={"batch": 60}))
 
 
 def test_compile_reaches_the_encoders_and_keeps_the_names(shapes, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ class Clips:
 
     frames: Shaped[Tensor, "b n c t h w"]
     size: Int[Tensor, "b 2"]
-    """height and width of the part of each video's frames that is picture"""
+    """height and width of the part of each video's frames that is picture; on the CPU, as it says what to cut"""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +51,8 @@ class Clips:
         return Clips(self.frames[samples], self.size[samples])
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Clips":
-        """Move to a device."""
-        return Clips(self.frames.to(device, non_blocking=non_blocking), self.size.to(device, non_blocking=non_blocking))
+        """Move the frames to a device; `size` stays on the CPU."""
+        return Clips(self.frames.to(device, non_blocking=non_blocking), self.size)
 
     def pin(self) -> "Clips":
         """Put the frames into pinned memory."""
@@ -72,6 +72,8 @@ class Batch:
     """where each clip starts in its video"""
     span_seconds: Float[Tensor, "b"]
     """time from a clip's first frame to the end of its last frame's step"""
+    host_numbers: Int[Tensor, "b"] | None = None
+    """of a batch on a device: the numbers on the CPU, so that nobody has to fetch them back"""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -84,7 +86,8 @@ class Batch:
         """Return some of the videos."""
         streams = {name: clips.part(samples) for name, clips in self.streams.items()}
         drawn = (self.numbers, self.rows, self.start_seconds, self.span_seconds)
-        return Batch(streams, *(tensor[samples] for tensor in drawn))
+        host_numbers = None if self.host_numbers is None else self.host_numbers[samples]
+        return Batch(streams, *(tensor[samples] for tensor in drawn), host_numbers)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the pictures and all that was drawn to a device."""
@@ -96,7 +99,8 @@ class Batch:
         moved: dict[str, Any] = {
             name: move(getattr(self, name)) for name in ("numbers", "rows", "start_seconds", "span_seconds")
         }
-        return replace(self, streams=streams, **moved)
+        on_host = self.numbers if self.numbers.device.type == "cpu" else self.host_numbers
+        return replace(self, streams=streams, host_numbers=on_host, **moved)
 
     def pin(self) -> "Batch":
         """Put the pictures into pinned memory, for copies that run beside the computation."""

@@ -43,12 +43,20 @@ def sample_generator(seed: int, number: int, name: str) -> np.random.Generator:
 class Draws:
     """Draws for each sample of a batch. Names keep draws apart: the same name gives the same numbers again."""
 
-    def __init__(self, seed: int, numbers: Int[Tensor, "b"], scope: str = "") -> None:
-        self.seed, self.numbers, self.scope = seed, numbers, scope
+    def __init__(
+        self, seed: int, numbers: Int[Tensor, "b"], scope: str = "", host_numbers: Int[Tensor, "b"] | None = None
+    ) -> None:
+        """`host_numbers` are the same numbers on the CPU, where somebody has them."""
+        self.seed, self.numbers, self.scope, self._host_numbers = seed, numbers, scope, host_numbers
 
     def within(self, scope: str) -> "Draws":
         """Draws under a longer name: one scope for each view of a sample."""
-        return Draws(self.seed, self.numbers, f"{self.scope}/{scope}")
+        return Draws(self.seed, self.numbers, f"{self.scope}/{scope}", self._host_numbers)
+
+    def on_host(self) -> "Draws":
+        """The same draws on the CPU, for what steers the work: without a wait for the device where the numbers are there."""
+        host = self.numbers.cpu() if self._host_numbers is None else self._host_numbers
+        return Draws(self.seed, host, self.scope, host)
 
     def uniform(self, name: str, low: float = 0.0, high: float = 1.0, many: int | None = None) -> Float[Tensor, "b *many"]:
         """Uniform in [low, high); with `many`, that many columns for each sample."""

@@ -80,9 +80,9 @@ class PlaneClips(Clips):
         return PlaneClips(self.luma[samples], self.chroma[samples], self.to_rgb[samples], self.size[samples])
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "PlaneClips":
-        """Move to a device."""
-        parts = (self.luma, self.chroma, self.to_rgb, self.size)
-        return PlaneClips(*(part.to(device, non_blocking=non_blocking) for part in parts))
+        """Move the planes to a device; `size` stays on the CPU."""
+        parts = (self.luma, self.chroma, self.to_rgb)
+        return PlaneClips(*(part.to(device, non_blocking=non_blocking) for part in parts), self.size)
 
     def pin(self) -> "PlaneClips":
         """Put the planes into pinned memory."""

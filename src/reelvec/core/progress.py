@@ -23,4 +23,4 @@ class Progress:
 
     def draws(self, batch: Batch, scope: str) -> Draws:
         """Draws for each sample of a batch; name the scope after the view: "query", "key"."""
-        return Draws(self.seed, batch.numbers, scope)
+        return Draws(self.seed, batch.numbers, scope, batch.host_numbers)

@@ -39,14 +39,19 @@ class Spans:
 
     def shares(self) -> dict[str, float]:
         """Return the share of each span in the time from the first mark to the last."""
+        seconds = self.seconds()
+        total = sum(seconds.values())
+        return {name: passed / total for name, passed in seconds.items()} if total > 0 else {}
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time of each span, from the first mark to the last."""
         if self._on_gpu:
             self._marks[-1][1].synchronize()
         seconds: dict[str, float] = {}
         for (name, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
-            passed = begin.elapsed_time(end) if self._on_gpu else end - begin
+            passed = begin.elapsed_time(end) / 1000 if self._on_gpu else end - begin
             seconds[name] = seconds.get(name, 0.0) + passed
-        total = sum(seconds.values())
-        return {name: passed / total for name, passed in seconds.items()} if total > 0 else {}
+        return seconds
 
 
 _active: Spans | None = None

@@ -6,7 +6,7 @@ as a picture, and an index of a million videos opens in a moment.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,6 +57,10 @@ SCHEMA = pa.schema(
     ],
     metadata={"reelvec_index": str(PROBE_VERSION)},
 )
+
+_FOR_INDEXING = ("size_bytes", "modified_ns", "content_hash", "container", "pixel_format")
+"""columns that nobody reads in order to decode; `content_hash` alone is 71 MB for a million files"""
+_SCHEMA_TO_DECODE = pa.schema([field for field in SCHEMA if field.name not in _FOR_INDEXING], metadata=SCHEMA.metadata)
 
 
 @dataclass(frozen=True)
@@ -115,21 +119,27 @@ class Index:
 
     def __init__(self, table: pa.Table) -> None:
         """`table` has the columns of `SCHEMA`; lists of all numbers, as earlier indexes have them, are put in their place."""
-        self.table = _without_lists(table).combine_chunks()
+        table = _without_lists(table)
+        in_pieces = any(column.num_chunks > 1 for column in table.columns)
+        self.table = table.combine_chunks() if in_pieces else table
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Index":
-        """Read an index file; ReelvecError when it is absent, unreadable or of another version."""
+    def load(cls, path: str | os.PathLike[str], *, to_decode: bool = False) -> "Index":
+        """Read an index file; ReelvecError when it is absent, unreadable or of another version.
+
+        `to_decode` leaves out what only a later indexing asks for: such an index cannot be saved.
+        """
         asked, again = f"read the index {path}", "make it with: reelvec index VIDEOS"
         try:
             with pq.ParquetFile(path) as file:
-                found = cls(file.read())
+                names = [name for name in file.schema_arrow.names if not (to_decode and name in _FOR_INDEXING)]
+                found = cls(file.read(columns=names))
         except FileNotFoundError as error:
             raise ReelvecError(asked, "no such file", again) from error
         except (OSError, pa.ArrowException) as error:
             raise ReelvecError(asked, f"it cannot be read: {str(error).splitlines()[0]}", again) from error
         pa.default_memory_pool().release_unused()  # reading takes half as much again as the table
-        if not found.table.schema.equals(SCHEMA):
+        if not found.table.schema.equals(_SCHEMA_TO_DECODE if to_decode else SCHEMA):
             raise ReelvecError(asked, "a Parquet file, but no index", again)
         version = (found.table.schema.metadata or {}).get(b"reelvec_index", b"none").decode()
         if version != str(PROBE_VERSION):
@@ -138,6 +148,7 @@ class Index:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index as Parquet, whole or not at all."""
+        assert self.table.schema.names == SCHEMA.names, "an index that was opened to decode lacks columns"
         write_whole(Path(path), lambda part: pq.write_table(self.table, part, compression="zstd"))
 
     def __len__(self) -> int:
@@ -163,6 +174,15 @@ class Index:
             key_frames=self._numbers("key_frames", i),
             **cell,
         )
+
+    def part(self, rows: Sequence[int] | np.ndarray) -> "Index":
+        """Return an index of these rows alone, counted from 0: workers that read no others need no more."""
+        return Index(self.table.take(pa.array(rows, pa.int64())))
+
+    def paths(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the paths of some rows: many times as fast as asking for the rows."""
+        paths: list[str] = self.table.column("path").take(pa.array(rows, pa.int64())).to_pylist()
+        return paths
 
     def probed(self, i: int) -> Row:
         """Return row i as `probe` gave it, with all columns."""

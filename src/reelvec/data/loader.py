@@ -53,7 +53,8 @@ class ClipLoader:
         """`batch` is the size of the batches that `batches()` makes itself.
 
         `timeout_seconds` is the longest that one file may take; `cache_bytes` the memory for decoded videos, all workers
-        together; `pin` puts pictures into pinned memory.
+        together: each has an equal share, and copies of its own of whatever it was asked for, so it is with workers=0 that a
+        cache holds most. `pin` puts pictures into pinned memory.
         """
         self.index, self.plan, self.batch = index, plan, batch
         self.workers, self.timeout_seconds, self.pin = workers, timeout_seconds, pin

@@ -100,7 +100,7 @@ def read_clips(
     Raises:
         DecodeError: the file is damaged, or does not offer a stream.
     """
-    shown = {need: _frames_shown(row, needs, need, start_seconds) for need in needs.streams}
+    shown = {need: frames_shown(row, needs, need, start_seconds) for need in needs.streams}
     kept = None if cache is None else _read_whole(row, needs, cache)
     if kept is None:
         wanted = {need: np.unique(numbers) for need, numbers in shown.items()}
@@ -124,7 +124,8 @@ def _as_clips(frames: Shaped[np.ndarray, "k c h w"], places: Int[np.ndarray, "n 
     return clips
 
 
-def _frames_shown(row: VideoRow, needs: Needs, need: StreamNeed, start_seconds: Sequence[float]) -> Int[np.ndarray, "n t"]:
+def frames_shown(row: VideoRow, needs: Needs, need: StreamNeed, start_seconds: Sequence[float]) -> Int[np.ndarray, "n t"]:
+    """Return which frames of the file a stream shows in clips that start at the given times."""
     seconds = [clip_seconds(start, need.frames, step_seconds(need, needs, row)) for start in start_seconds]
     shown = frames_at(_unrounded_seconds(row), row.duration_seconds, np.stack(seconds))
     return key_frames_before(row, shown) if need.stream is Stream.KEYFRAMES else shown
@@ -166,10 +167,35 @@ def _read_whole(row: VideoRow, needs: Needs, cache: DecodedCache) -> dict[Stream
     return None if kept is None else {need: kept[key] for need, key in keys.items()}
 
 
+def whole_needs(needs: Needs) -> Needs:
+    """Return needs whose streams are those of `needs` with all that plays no part in a frame's picture left out, each once."""
+    contents = {(content := _content(need)).stream: content for need in needs.streams}
+    return needs.model_copy(update={"streams": tuple(contents.values()), "clips": 1})
+
+
+def read_whole(
+    row: VideoRow, needs: Needs, start_seconds: Sequence[float], cache: DecodedCache | None = None
+) -> dict[Stream, Shaped[np.ndarray, "1 c frames h w"]]:
+    """Read all frames of a video as one clip, every stream of `whole_needs`; the times asked for do not matter."""
+    every = np.arange(row.frames)
+    streams = _read_frames(row, needs, dict.fromkeys(needs.streams, every))
+    return {need.stream: _as_clips(frames, every[None]) for need, frames in streams.items()}
+
+
+def whole_bytes(row: VideoRow, needs: Needs) -> int:
+    """Return the bytes of all frames of a video in every stream of `whole_needs`."""
+    height, width = delivered_size(row, needs)
+    return row.frames * sum(_frame_bytes(need.stream, height, width) for need in needs.streams)
+
+
+def content_stream(stream: Stream) -> Stream:
+    """Return the stream that holds a stream's frames where whole videos are kept: key frames are frames like others."""
+    return Stream.RGB if stream is Stream.KEYFRAMES else stream
+
+
 def _content(need: StreamNeed) -> StreamNeed:
-    """Leave out what plays no part in a frame's picture; key frames are frames like others, so one copy serves both."""
-    stream = Stream.RGB if need.stream is Stream.KEYFRAMES else need.stream
-    return need.model_copy(update={"stream": stream, "frames": 1, "stride": 1})
+    """Leave out what plays no part in a frame's picture."""
+    return need.model_copy(update={"stream": content_stream(need.stream), "frames": 1, "stride": 1})
 
 
 def _frame_bytes(stream: Stream, height: int, width: int) -> int:

@@ -70,7 +70,7 @@ def embed(
         window_seconds=window_seconds,
         hop_seconds=hop_seconds,
         clips=clips,
-        videos=fingerprint([probed.row(int(row)).path for row in rows]),
+        videos=fingerprint(probed.paths(rows)),
         left_out={path: reason for path, _, reason in probed.bad()},
     )
     before = read_made(out)
@@ -82,7 +82,7 @@ def embed(
             chunk = rows[first : first + VIDEOS_IN_PART]
             file = parts / f"part-{number:05d}.parquet"
             shown = _part_progress(on_progress, first, len(chunk), len(rows))
-            computed += _write_part(file, reader, probed, chunk, made, on_device, workers, shown)
+            computed += _write_part(file, reader, probed.part(chunk), made, on_device, workers, shown)
             files.append(file)
         _merge(files, out, made)
     shutil.rmtree(parts, ignore_errors=True)
@@ -132,37 +132,39 @@ def _part_progress(on_progress: OnProgress | None, first: int, videos: int, tota
 def _write_part(
     file: Path,
     reader: Reader,
-    probed: Index,
-    rows: Sequence[int] | np.ndarray,
+    part: Index,
     made: Made,
     device: torch.device,
     workers: int,
     on_progress: OnProgress | None,
 ) -> int:
-    """Write the vectors of some videos unless the file has them already; returns how many videos were read."""
-    of_rows = [probed.row(int(row)) for row in rows]
-    mine = made.model_copy(update={"videos": fingerprint([row.path for row in of_rows]), "left_out": {}})
+    """Write the vectors of a part's videos unless the file has them already; returns how many videos were read.
+
+    The part has an index of its own: workers are handed the rows that they read, not those of all videos.
+    """
+    paths = part.paths(range(len(part)))
+    mine = made.model_copy(update={"videos": fingerprint(paths), "left_out": {}})
     before = read_made(file)
     if before is not None and before.same_work(mine):
         return 0
+    of_rows = [part.row(row) for row in range(len(part))]
     pieces = [
         Piece(row.row, start, end)
         for row in of_rows
         for start, end in windows(row.duration_seconds, made.window_seconds, made.hop_seconds)
     ]
-    read = extract([reader], probed, pieces, clips=made.clips, device=device, workers=workers, on_progress=on_progress)
+    read = extract([reader], part, pieces, clips=made.clips, device=device, workers=workers, on_progress=on_progress)
     vectors = read.vectors.get(reader.name, np.zeros((len(pieces), 0), np.float32))[read.found]
     kept = [piece for piece, found in zip(pieces, read.found, strict=True) if found]
-    path_of = {row.row: row.path for row in of_rows}
     table = make_table(
-        [path_of[piece.row] for piece in kept],
+        [paths[piece.row] for piece in kept],
         [piece.start_seconds for piece in kept],
         [piece.end_seconds for piece in kept],
         vectors,
         mine.model_copy(update={"left_out": read.left_out}),
     )
-    write_whole(file, lambda part: pq.write_table(table, part))
-    return len(of_rows)
+    write_whole(file, lambda target: pq.write_table(table, target))
+    return len(part)
 
 
 def _merge(files: Sequence[Path], out: Path, made: Made) -> None:

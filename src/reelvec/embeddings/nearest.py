@@ -28,6 +28,10 @@ _BLOCK_BYTES = 1 << 20
 """of the matrix worked on at a time, so that a second look at it finds it in the processor's cache"""
 
 _PRODUCT_ROWS = 1 << 20
+_RUN = 1 << 10
+"""rows of whose lower ends the largest stands for all: to choose among these few takes no time"""
+_ARRAYS = 4
+"""that stand in the cache together where estimates are worked on"""
 _LEVELS = 127
 _SAMPLE = 1 << 14
 _NORMS = 1e-12, 1e15
@@ -172,11 +176,32 @@ def _possible(
     """Return the places that can be among the `many` largest, if each is within its spread and `more` of its estimate.
 
     `many` values are at least as large as the many-th largest of all lower ends, so one whose upper end is lower is not
-    among them.
+    among them. The many-th largest of what is largest in each run of rows is no higher than that, as these are different
+    rows: with it few are left to choose among, and of them all that the rule by all rows would leave.
     """
-    bottom = len(estimates) - many
-    lowest = np.partition(estimates - spread, bottom)[bottom]
-    return np.flatnonzero(estimates + spread >= lowest - np.float32(2 * more))
+    run = max(1, min(_RUN, len(estimates) // many))
+    largest = np.empty(len(estimates) // run, np.float32)
+    passes = np.empty(len(estimates), bool)
+
+    def look_for_largest(runs: slice) -> None:
+        rows = slice(runs.start * run, min(runs.stop, len(largest)) * run)
+        largest[runs] = (estimates[rows] - spread[rows]).reshape(-1, run).max(1)
+
+    _in_blocks(look_for_largest, len(largest), _ARRAYS * run)
+    enough = _many_th_largest(largest, many) - np.float32(2 * more)
+
+    def compare(rows: slice) -> None:
+        passes[rows] = estimates[rows] + spread[rows] >= enough
+
+    _in_blocks(compare, len(estimates), _ARRAYS)
+    left = np.flatnonzero(passes)
+    enough = _many_th_largest(estimates[left] - spread[left], many) - np.float32(2 * more)
+    return left[estimates[left] + spread[left] >= enough]
+
+
+def _many_th_largest(values: Float[np.ndarray, "k"], many: int) -> np.float32:
+    place = len(values) - many
+    return np.float32(np.partition(values, place)[place])
 
 
 class _Copy:
@@ -230,11 +255,23 @@ class _Copy:
         levels = np.round(unit / step)
         missed = float(np.linalg.norm(unit - step * levels))
         query = torch.from_numpy(levels.astype(np.int8))[None]
+        estimates = np.empty(len(self.numbers), np.float32)
         with torch.inference_mode():
-            products = [torch._int_mm(query, rows.t())[0].numpy() for rows in self.numbers.split(_PRODUCT_ROWS)]
-        estimates = np.concatenate(products).astype(np.float32) * self.steps
-        estimates *= np.float32(step)
+            for first in range(0, len(estimates), _PRODUCT_ROWS):
+                rows = slice(first, first + _PRODUCT_ROWS)
+                product = torch._int_mm(query, self.numbers[rows].t())[0].numpy()
+                _scale(product, self.steps[rows], np.float32(step), estimates[rows])
         return estimates, self.lost, missed * self.longest + self.rounding
+
+
+def _scale(product: Int[np.ndarray, "k"], steps: Float[np.ndarray, "k"], step: np.float32, out: Float[np.ndarray, "k"]) -> None:
+    """Write the products times both steps into `out`, block by block and in float32."""
+
+    def scale(part: slice) -> None:
+        np.multiply(product[part], steps[part], out=out[part], dtype=np.float32, casting="unsafe")
+        np.multiply(out[part], step, out=out[part])
+
+    _in_blocks(scale, len(product), _ARRAYS)
 
 
 def _bytes_are_exact(dim: int) -> bool:

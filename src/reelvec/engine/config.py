@@ -64,7 +64,12 @@ class RunConfig(Config):
     workers: int | None = None
     """decoding processes; none: a choice by cores and cache"""
     cache_gb: float = 0.0
-    """memory for decoded videos, in each decoding process; enough for all of a small set makes decoding nearly free"""
+    """memory for decoded videos of this process (several `--devices` take it each); enough for all of a small set makes
+    decoding nearly free. Meant for workers=0, which is the default with it on a CPU: of several decoding processes each has
+    its share of the memory and copies of its own, so a set then takes as many times the room and epochs to fill it"""
+    cache_on: Literal["host", "device"] = "host"
+    """device: all videos are decoded whole before the first step and held on the device that trains, up to cache_gb of them
+    (a set that needs more is refused); clips are cut there, and no step waits for a decoder. The clips are the same"""
     pictures: Literal["rgb", "yuv"] = "rgb"
     """how pictures travel from the decoder: as RGB, or as the planes of the codec, which is half the bytes and less work
     while decoding; they become RGB on the device, with the crop. Views differ by roundings"""

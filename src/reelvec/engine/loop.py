@@ -14,15 +14,17 @@ from torch.nn.parallel import DistributedDataParallel
 from reelvec.backbones import save_encoder
 from reelvec.core import Batch, Encoder, Method, Progress, ReelvecError, RunFolder, collectives, write_json
 from reelvec.core.spans import span
+from reelvec.data.held import HeldLoader
 from reelvec.data.loader import ClipLoader
 from reelvec.engine.checkpoint import load_step, save_step
 from reelvec.engine.config import RunConfig, steps_of_run, warmup_of_run
 from reelvec.engine.distributed import exchange_gradients
+from reelvec.engine.flops import count_flops, peak_of, utilisation_in_words
 from reelvec.engine.health import Health, judge, measure_health
 from reelvec.engine.log import RunLog, losses_of, newest, read_log
 from reelvec.engine.optimisers import build_optimiser, set_learning_rate
 from reelvec.engine.stop_signals import StopSignals
-from reelvec.engine.time_spent import TimeSpent
+from reelvec.engine.time_spent import WARM_UP, TimeSpent, exact_views
 from reelvec.engine.time_spent import verdict as verdict_on_time
 from reelvec.parts.schedules import warmup_cosine
 from reelvec.parts.synced_batch_norm import sync_batch_norms
@@ -91,7 +93,7 @@ def train(
     method: Method,
     config: RunConfig,
     run: RunFolder,
-    loader: ClipLoader,
+    loader: ClipLoader | HeldLoader,
     probe: Batch | None,
     videos: int,
     device: torch.device,
@@ -136,6 +138,7 @@ def train(
     asked = (sample_numbers(s, a, config, rank, world) for s in range(start, total) for a in range(config.accumulate))
     batches: Iterator[Batch] = loader.batches(asked)
     trainable = [p for p in method.parameters() if p.requires_grad]
+    flops = 0.0
 
     def at(step: int) -> Progress:
         return Progress(step, total, step * config.batch / videos, config.seed, rank)
@@ -172,6 +175,8 @@ def train(
                 with span("clips"):
                     batch = next(batches).to(device)
                 last = part == config.accumulate - 1
+                if step == start and part == 0 and total - start > WARM_UP:  # by all processes: a step may exchange keys
+                    flops = count_flops(method, batch, at(step), config.precision) * config.batch / world
                 with (
                     span("networks"),
                     _sum_gradients_when(forward, last),
@@ -195,8 +200,16 @@ def train(
             pace.step()
             if rank == 0 and (shares := spent.step(last=done == total)) is not None:
                 assert log is not None
-                log.write({"step": done, "time_shares": shares})
-                on_event({"kind": "message", "text": verdict_on_time(shares, device.type == "cuda", loader.workers)})
+                peak = peak_of(device, config.precision)
+                mfu = flops / spent.step_seconds / peak.flops_per_second
+                log.write({"step": done, "time_shares": shares, "step_flops": flops, "mfu": round(mfu, 4)})
+                words = verdict_on_time(
+                    shares, device.type == "cuda", loader.workers,
+                    in_rgb=config.pictures == "rgb" and method.needs().in_planes() != method.needs(),
+                    exact_views=exact_views(config.settings),
+                )  # fmt: skip
+                words += f" {utilisation_in_words(flops, spent.step_seconds, peak)}."
+                on_event({"kind": "message", "text": words})
             if rank == 0 and _due(done, total, config.log_every):
                 assert log is not None
                 lr = optimiser.param_groups[0]["lr"]
@@ -243,7 +256,7 @@ def _refuse_non_finite(numbers: dict[str, float], step: int, run: RunFolder) -> 
     )
 
 
-def _write_quarantine(run: RunFolder, loader: ClipLoader) -> None:
+def _write_quarantine(run: RunFolder, loader: ClipLoader | HeldLoader) -> None:
     if loader.quarantine:
         rows = [{"path": q.path, "reason": q.reason, "times": q.times} for q in loader.quarantine]
         write_json(run.quarantine, rows)
@@ -257,7 +270,7 @@ def _sum_gradients_when(forward: nn.Module, last: bool) -> Any:
 class _Pace:
     """How fast the run goes, over the last 50 steps."""
 
-    def __init__(self, clips_of_step: int, loader: ClipLoader, total: int) -> None:
+    def __init__(self, clips_of_step: int, loader: ClipLoader | HeldLoader, total: int) -> None:
         self.clips_of_step, self.loader, self.total = clips_of_step, loader, total
         self.marks: deque[tuple[float, float, int]] = deque(maxlen=51)
         self.marks.append((time.perf_counter(), loader.waiting_seconds, 0))

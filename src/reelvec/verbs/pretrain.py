@@ -14,6 +14,7 @@ import torch
 from reelvec.core import Batch, Method, Needs, ReelvecError, RunFolder, collectives, write_json, write_whole
 from reelvec.core.machine import usable_cores
 from reelvec.core.shipped import shipped_folder
+from reelvec.data.held import HeldLoader
 from reelvec.data.index import Index, index
 from reelvec.data.loader import ClipLoader, TrainingPlan
 from reelvec.data.streams import check_needs
@@ -36,7 +37,7 @@ from reelvec.verbs.choose import choose_method
 Event = dict[str, Any]
 
 # what may change when a run goes on: nothing that the weights depend on
-_RUNTIME = {"device", "workers", "cache_gb", "timeout_seconds", "log_every", "save_every", "keep", "health_every"}
+_RUNTIME = {"device", "workers", "cache_gb", "cache_on", "timeout_seconds", "log_every", "save_every", "keep", "health_every"}
 _PROBE_VIDEOS = 64
 
 
@@ -219,10 +220,12 @@ def _within_memory(
         return _first_batch(found, config, method, min(videos, len(found.usable())), device)
 
     measured = measure_step(method, batch_of, config.optimiser, config.precision)
-    share = config.batch // processes
-    batch, chunk, why = fit(measured, share, budget, encoders_have_batch_norm(method))
-    tell({"kind": "message", "text": f"memory: {why}"})
-    return config.model_copy(update={"batch": batch * processes if batch != share else config.batch, "chunk": chunk})
+    parts = processes * config.accumulate  # a process has one part of a batch in memory at a time
+    of_part = config.batch // parts
+    fitting, chunk, why = fit(measured, of_part, budget, encoders_have_batch_norm(method))
+    each = f" (numbers of videos are those of one part: a batch has {parts}, processes times accumulate)" if parts > 1 else ""
+    tell({"kind": "message", "text": f"memory: {why}{each}"})
+    return config.model_copy(update={"batch": fitting * parts if fitting != of_part else config.batch, "chunk": chunk})
 
 
 def _refuse_other_videos(folder: RunFolder, videos: Any) -> None:
@@ -258,18 +261,15 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     config = _complete(read_yaml(folder.config), str(folder.config))
     join_group(config.device)
     device = choose_device(config.device)
-    found = Index.load(folder.index)
+    found = Index.load(folder.index, to_decode=True)
     method = build_method(config)
     needs, usable = _needs(config, method), len(found.usable())
     plan = TrainingPlan(found, needs, config.seed)
     workers, alone = _workers(config, device), device.type == "cpu" and collectives.world() == 1
     with (
         leaving_cores_for(workers if alone else 0),
-        ClipLoader(
-            found, needs, plan, config.batch, workers=workers, timeout_seconds=config.timeout_seconds,
-            cache_bytes=int(config.cache_gb * 2**30), pin=device.type == "cuda",
-        ) as loader,
-    ):  # fmt: skip
+        _loader(config, found, needs, plan, device, workers) as loader,
+    ):
         probe = None
         if collectives.rank() == 0:  # the fixed batch of the health panel
             probe = _first_batch(found, config, method, min(_PROBE_VIDEOS, usable), device)
@@ -282,6 +282,18 @@ def _train(folder_path: str, tell: Callable[[Event], None]) -> dict[str, Any]:
     }  # fmt: skip
     tell({"kind": "end", **summary})
     return summary
+
+
+def _loader(
+    config: RunConfig, found: Index, needs: Needs, plan: TrainingPlan, device: torch.device, workers: int
+) -> ClipLoader | HeldLoader:
+    budget = int(config.cache_gb * 2**30)
+    if config.cache_on == "device":
+        return HeldLoader(found, needs, plan, device, budget, workers=workers, timeout_seconds=config.timeout_seconds)
+    return ClipLoader(
+        found, needs, plan, config.batch, workers=workers, timeout_seconds=config.timeout_seconds, cache_bytes=budget,
+        pin=device.type == "cuda",
+    )  # fmt: skip
 
 
 def _first_batch(found: Index, config: RunConfig, method: Method, videos: int, device: torch.device) -> Batch:

@@ -165,6 +165,7 @@ def scale_vectors(
 ) -> Float[Tensor, "b 2 t s s"]:
     """Turn pixels of the picture into pixels of the view: resizing scales u and v, mirroring negates u (modist.md, 11)."""
     size = vectors.shape[-1]
+    picture, flipped = picture.to(box.device), flipped.to(box.device)
     u = size / ((box[:, 2] - box[:, 0]) * picture[:, 1]) * (1 - 2 * flipped.float())
     v = size / ((box[:, 3] - box[:, 1]) * picture[:, 0])
-    return vectors * torch.stack([u, v], 1)[:, :, None, None, None]
+    return vectors * torch.stack([u, v], 1).to(vectors.device)[:, :, None, None, None]

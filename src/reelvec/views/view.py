@@ -89,17 +89,13 @@ class Colours:
         """Pick some rows."""
         return Colours(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def to(self, device: torch.device) -> "Colours":
-        """Move to a device."""
-        return Colours(*(getattr(self, field.name).to(device) for field in fields(self)))
-
 
 @dataclass(frozen=True)
 class View:
     """One view of each sample, and what was drawn to get it in r rows.
 
     There is a row for each sample (r = b), or for each frame where frames were drawn apart (r = b t, frames of a clip
-    beside each other).
+    beside each other). What was drawn stays on the CPU, where it is made and where the next crop asks for it.
     """
 
     frames: Float[Tensor, "b c t s s"]
@@ -121,8 +117,7 @@ def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
     """
     _check_channels(clips, settings)
     batch, device = len(clips.size), clips.device
-    # what is drawn is small and steers the work, so it is made on the CPU: one wait for the device instead of many
-    host = Draws(draws.seed, draws.numbers.cpu(), draws.scope)
+    host = draws.on_host()  # what is drawn is small and steers the work: made where nothing waits for the device
     if not settings.consistent:
         clips, host = _frame_by_frame(clips), _draws_by_frame(host, clips.shape[3])
     size = clips.size.cpu()
@@ -136,7 +131,7 @@ def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
             recolour(frames, colours, settings)
         shift, scale = _shift_and_scale(settings.mean, settings.std, device)
         torch.addcmul(shift, frames, scale, out=frames)  # in place: a fresh tensor of this size costs more than the sum
-    return View(_join_frames(frames, batch), box.to(device), flipped.to(device), clips.size, colours.to(device))
+    return View(_join_frames(frames, batch), box, flipped, size, colours)
 
 
 def draw_colours(settings: ViewConfig, draws: Draws) -> Colours:
