@@ -87,7 +87,7 @@ class Batch:
         streams = {name: clips.part(samples) for name, clips in self.streams.items()}
         drawn = (self.numbers, self.rows, self.start_seconds, self.span_seconds)
         host_numbers = None if self.host_numbers is None else self.host_numbers[samples]
-        return Batch(streams, *(tensor[samples] for tensor in drawn), host_numbers)
+        return Batch(streams, *(tensor[samples] for tensor in drawn), host_numbers=host_numbers)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the pictures and all that was drawn to a device."""
