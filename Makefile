@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 INSTALLED_BENCH := .venv/installed-bench
-BENCHMARKS := reading loading views training_step scale search
+BENCHMARKS := reading loading views training_step scale search motion_vectors
 
 # one thread for each process: the sums are then the same on every machine, and test processes do not fight for cores
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS)

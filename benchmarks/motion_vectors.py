@@ -1,7 +1,7 @@
 """How many frames a second give motion vectors, on one core, beside plain decoding and optical flow.
 
-    python benchmarks/motion_vectors.py                       files that it makes itself
-    python benchmarks/motion_vectors.py VIDEOS --out NAME     also a folder; writes benchmarks/results/NAME.json
+    python benchmarks/motion_vectors.py                            files that it makes itself
+    python benchmarks/motion_vectors.py VIDEOS --out FILE.json     also a folder
 
 Each file is read from its first to its last frame in these ways:
 
@@ -17,26 +17,23 @@ Huang et al. (CVPR 2021, arXiv 2104.00862) say that CMD's targets are extracted 
 `+vectors` and `grid` are nearest.
 """
 
-import argparse
-import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import av
 import cv2
 import numpy as np
-from measuring import machine
+from measuring import Row, arguments, finish, machine, one_thread, rate, table, take_turns
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import VideoRow, index
 from reelvec.data.streams import delivered_size, read_clips
 from reelvec.data.video_file import open_video
 
-RESULTS = Path(__file__).parent / "results"
+TITLE = "By file"
+NOTE = "Frames a second on one core; delivered is the size of rgb and of the frames that DIS sees."
 WAYS = ("decode", "+vectors", "grid", "rgb", "rgb+grid", "dis")
 DIS_FRAMES = 60
 FILES: dict[str, dict[str, Any]] = {
@@ -90,8 +87,8 @@ def read(row: VideoRow, streams: tuple[Stream, ...], short_side: int, most: int 
     return frames
 
 
-def measure(row: VideoRow, short_side: int, repeats: int) -> dict[str, float | None]:
-    """Return frames a second of each way, the median of some repeats; None where the file has no vectors."""
+def measure(row: VideoRow, short_side: int, rounds: int) -> Row:
+    """Return a line of the table: frames a second of each way, in turns; None where the file has no vectors."""
     ways: dict[str, Callable[[], int]] = {
         "decode": lambda: decode(row, False),
         "+vectors": lambda: decode(row, True),
@@ -101,60 +98,38 @@ def measure(row: VideoRow, short_side: int, repeats: int) -> dict[str, float | N
         "dis": lambda: read(row, (Stream.FLOW,), short_side, DIS_FRAMES),
     }
     without = {"+vectors", "grid", "rgb+grid"} if not row.has_motion_vectors else set()
-    return {way: None if way in without else median(_rates(ways[way], repeats)) for way in WAYS}
+    tried = {way: work for way, work in ways.items() if way not in without}
+    frames = {way: work() for way, work in tried.items()}
+    seconds = take_turns(tried, rounds)
+    height, width = delivered_size(row, Needs(streams=(), short_side=short_side))
+    return {
+        "file": Path(row.path).name,
+        "codec": row.codec,
+        "size": f"{row.width}x{row.height}",
+        "frames": row.frames,
+        "delivered": f"{width}x{height}",
+        **{way: rate(frames[way], seconds[way]) if way in tried else None for way in WAYS},
+    }
 
 
-def _rates(work: Callable[[], int], repeats: int) -> Iterator[float]:
-    for _ in range(repeats):
-        began = perf_counter()
-        frames = work()
-        yield frames / (perf_counter() - began)
-
-
-def main() -> None:
-    """Measure, print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments(__doc__)
     parser.add_argument("videos", nargs="?", help="a folder of videos to measure as well")
-    parser.add_argument("--frames", type=int, default=250, help="frames of the files that are made (default: 250)")
     parser.add_argument("--short-side", type=int, default=128, help="of the frames delivered (default: 128)")
-    parser.add_argument("--repeats", type=int, default=3, help="the median of these counts (default: 3)")
-    parser.add_argument("--out", help="write benchmarks/results/OUT.json")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-
+    given = parser.parse_args(argv)
+    given.rounds = given.rounds or (1 if given.quick else 3)
+    one_thread()
     described = machine("reelvec", "av", "numpy", "opencv-python-headless")  # before the work: the load is that of others
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         made = [Path(folder) / name for name in FILES]
         for path, settings in zip(made, FILES.values(), strict=True):
-            make(path, frames=arguments.frames, **settings)
+            make(path, frames=20 if given.quick else 250, **settings)
         try:
-            found = [index(made, workers=0), *([index(arguments.videos, workers=0)] if arguments.videos else [])]
+            found = [index(made, workers=0), *([index(given.videos, workers=0)] if given.videos else [])]
         except ReelvecError as error:
             parser.error(str(error))
-        print(f"{'frames/s on one core':34}{'size':>11}{'frames':>8}" + "".join(f"{way:>11}" for way in WAYS))
-        for row in (videos.row(int(i)) for videos in found for i in videos.usable()):
-            rates = measure(row, arguments.short_side, arguments.repeats)
-            name, size = Path(row.path).name, f"{row.width}x{row.height}"
-            shown = "".join(f"{'-' if rate is None else f'{rate:.0f}':>11}" for rate in rates.values())
-            print(f"{name[:33]:34}{size:>11}{row.frames:>8}{shown}", flush=True)
-            rows.append(
-                {
-                    "file": name,
-                    "made_here": row.path.startswith(folder),
-                    "codec": row.codec,
-                    "size": [row.width, row.height],
-                    "frames": row.frames,
-                    "delivered": delivered_size(row, Needs(streams=(), short_side=arguments.short_side))[::-1],
-                    "frames_per_second": {way: None if rate is None else round(rate, 1) for way, rate in rates.items()},
-                }
-            )
-    if arguments.out:
-        RESULTS.mkdir(exist_ok=True)
-        out = RESULTS / f"{arguments.out}.json"
-        settings = {"frames": arguments.frames, "short_side": arguments.short_side, "repeats": arguments.repeats}
-        out.write_text(json.dumps({"machine": described, "settings": settings, "files": rows}, indent=2) + "\n")
-        print(f"written: {out}")
+        rows = [measure(videos.row(int(i)), given.short_side, given.rounds) for videos in found for i in videos.usable()]
+    finish("motion_vectors", given, described, [table(TITLE, NOTE, rows)])
 
 
 if __name__ == "__main__":

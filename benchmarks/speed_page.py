@@ -1,4 +1,4 @@
-"""Write docs/speed.md from the results in benchmarks/results, and from nothing else.
+"""Write docs/speed.md from the results in benchmarks/results and from benchmarks/changes_kept.json, and from nothing else.
 
     python benchmarks/speed_page.py
 
@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from measuring import markdown
+from on_paper import on_paper
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "speed.md"
+CHANGES = ROOT / "benchmarks" / "changes_kept.json"
+"""kept by hand: what a change was before and after it, as decisions/ and changes/ say; measured when it was made"""
 
 SUBJECTS = {
     "reading": (
@@ -38,13 +41,19 @@ SUBJECTS = {
         "Search and embedding",
         "Exact search. Floor: a product of matrix and vector, and the choice of the ten largest, with the vectors in memory.\n",
     ),
+    "motion_vectors": (
+        "Motion from the codec",
+        "Frames a second from a file's first frame to its last: decoding alone, with the decoder's vectors handed out, and as\n"
+        "methods get them, beside optical flow by OpenCV's DIS.\n",
+    ),
 }
 """benchmark -> heading, and what is compared; how exactly stands at the top of its script"""
 
 _HEAD = """# Speed
 
-This page is made by `benchmarks/speed_page.py` from `benchmarks/results/*.json`; nothing in it is typed by hand. `make bench`
-installs the peers, measures again and rewrites it; `make bench-quick` shows in a few minutes that the scripts run.
+This page is made by `benchmarks/speed_page.py` from `benchmarks/results/*.json`, and its table of changes from
+`benchmarks/changes_kept.json`, which is kept by hand; nothing else in it is typed. `make bench` installs the peers,
+measures again and rewrites it; `make bench-quick` shows in a few minutes that the scripts run.
 
 Ratios are what counts: contenders took turns in one run on one machine and are divided round by round. A figure is the median
 of the rounds, with the lowest and the highest in brackets. "a over b" is how many times as fast a is where rates are given
@@ -64,6 +73,8 @@ def speed_page(folder: Path) -> str:
         parts.append(f"## {heading}\n\n{compared}Script: `benchmarks/{name}.py`.\n")
         found = [result for _, result in results if result["benchmark"] == name]
         parts += [_section(result) for result in found] or ["Not measured yet.\n"]
+    parts.append(_changes())
+    parts.append(_on_paper({result["benchmark"]: result for _, result in results}))
     return "\n".join(parts)
 
 
@@ -77,6 +88,27 @@ def _section(result: dict[str, Any]) -> str:
         lines += [f"**{made['title']}.** {made['note']}", "", markdown(made["rows"]), ""]
     lines += [f"Left out: {name} ({why}).\n" for name, why in result["left_out"].items()]
     return "\n".join(lines)
+
+
+_KEPT = """## Changes that were kept
+
+Before and after, each as it was measured when the change was made, mostly on a loaded machine: the tables above give the
+figures that count. What was tried and thrown away stands in `decisions/`.
+"""
+_ON_PAPER = """## On paper: 100 million clips on 64 GPUs
+
+Nobody ran this. Every input is a stored measurement or an assumption, and says which; `benchmarks/on_paper.py` does the sums.
+It is here for what holds a run up, not for its hours.
+"""
+
+
+def _changes() -> str:
+    return f"{_KEPT}\n{markdown(json.loads(CHANGES.read_text(encoding='utf-8')))}\n"
+
+
+def _on_paper(results: dict[str, dict[str, Any]]) -> str:
+    rows = on_paper(results)
+    return f"{_ON_PAPER}\n{markdown(rows) if rows else 'Needs the results of loading and training_step.'}\n"
 
 
 if __name__ == "__main__":

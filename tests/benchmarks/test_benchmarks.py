@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_a_benchmark_runs(benchmark, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reading", "loading", "scale", "search"])
+@pytest.mark.parametrize("name", ["reading", "loading", "scale", "search", "motion_vectors"])
 def test_a_benchmark_with_processes_of_its_own_runs(tmp_path, name):
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", tmp_path / "result.json"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -90,6 +91,37 @@ def test_a_table_shows_what_is_known(benchmark):
 def test_the_projects_page_is_made_of_its_results(benchmark):
     page = (BENCHMARKS.parent / "docs/speed.md").read_text(encoding="utf-8")
     assert page == benchmark("speed_page").speed_page(BENCHMARKS / "results"), "run: python benchmarks/speed_page.py"
+
+
+def test_on_paper_is_worked_out_of_results_and_of_assumptions_that_say_so(benchmark):
+    paper = benchmark("on_paper")
+    assert paper.on_paper({}) == []
+    workers = {"files": "prepared", "1 worker": {"median": 200.0}, "2 workers over 1": {"median": 1.8}}
+    slow = {**workers, "files": "raw", "1 worker": {"median": 10.0}}
+    step = {"network": "r3d_18", "videos": 2, "rho_moco, ms": {"median": 4000.0}}
+    results = {
+        "loading": {"tables": [{"title": "By workers", "rows": [workers, slow]}]},
+        "training_step": {"tables": [{"title": "One step of MoCo", "rows": [step]}]},
+    }
+    rows = {row[""]: row for row in paper.on_paper(results)}
+    assert all(row["from"] for row in rows.values())
+    assert rows["r3d_18: clips a second that a GPU trains on"]["value"] == 1000
+    assert rows["prepared: clips a second for each GPU"]["value"] == pytest.approx(200 * 15 * 0.9)
+    assert rows["prepared: hours of one pass"]["value"] == pytest.approx(1e8 / (64 * 0.9 * 1000) / 3600)
+    assert "networks hold" in rows["prepared: hours of one pass"]["from"]
+    assert rows["raw: hours of one pass"]["value"] == pytest.approx(1e8 / (64 * 0.9 * 135) / 3600)
+    assert "decoding holds" in rows["raw: hours of one pass"]["from"]
+
+
+def test_changes_that_were_kept_stand_on_the_page_with_their_source(benchmark, tmp_path):
+    page = benchmark("speed_page")
+    for change in json.loads(page.CHANGES.read_text(encoding="utf-8")):
+        assert set(change) == {"change", "before", "after", "condition", "source"}
+        (source,) = [*BENCHMARKS.parent.glob(f"{change['source']}*")]
+        numbers = re.findall(r"\d+(?:\.\d+)?", f"{change['before']} {change['after']}")
+        text = source.read_text(encoding="utf-8").replace("three times", "3 times")
+        assert all(number in text for number in numbers if number != "1"), change
+        assert change["change"] in page.speed_page(tmp_path)
 
 
 def test_the_page_takes_measured_results_alone(benchmark, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data import streams
+from reelvec.data.cache import DecodedCache
 from reelvec.data.clips import clip_seconds, frames_at
 from reelvec.data.decode import DecodeError, decode_frames
 from reelvec.data.flow import dis_flow
@@ -68,6 +69,25 @@ def test_every_stream_comes_in_its_type_and_shape(row):
         KEYS: ((3, 3, 2, 36, 48), np.uint8),
     }
     assert all(a.flags.c_contiguous and a.flags.writeable for a in clips.values())
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_planes_are_those_of_each_frame_in_whatever_order_clips_show_them(row, cached):
+    """In the order of the file, as most clips are, and out of it; streams that share their frames are worked out once."""
+    planes = asks(need(RGB), short_side=36).in_planes()
+    whole = decode_frames(row, range(row.frames), 36, 48, planes=True).planes
+    one_by_one = {
+        Stream.LUMA: whole.luma[:, None],
+        Stream.CHROMA: whole.chroma,
+        Stream.TO_RGB: whole.to_rgb.reshape(-1, 12, 1, 1),
+    }
+    for starts in ([0.0, 0.5], [0.5, 0.0], [0.1, 0.1]):
+        clips = read_clips(row, planes, starts, DecodedCache(1 << 30) if cached else None)
+        for stream, frames in one_by_one.items():
+            shown = np.array([[round(start * 24) + 2 * k for k in range(4)] for start in starts])
+            np.testing.assert_array_equal(clips[stream], frames[shown].swapaxes(1, 2))
+            assert clips[stream].flags.c_contiguous
+            assert clips[stream].flags.writeable
 
 
 def test_steps_and_span_are_counted_at_the_rate_asked_for(row):

@@ -36,8 +36,7 @@ class RgbPictures:
 
     def keep(self, place: int, frame: Any, turns: int) -> None:
         """Put a decoded frame, turned by so many right angles counter-clockwise, into a place."""
-        width = frame.width
-        self.pixels[place] = _turned(_rows(frame.planes[0], frame.height, 3 * width).reshape(-1, width, 3), turns)
+        self.pixels[place] = _turned(_pixels(frame.planes[0], (frame.height, frame.width, 3)), turns)
 
     def at(self, places: Int[np.ndarray, "n"] | None) -> UInt8[np.ndarray, "n h w 3"]:
         """Return the pictures in these places; None: all, in order."""
@@ -58,9 +57,10 @@ class PlanePictures:
         """Put a decoded frame, turned by so many right angles counter-clockwise, into a place."""
         height, width = frame.height, frame.width
         luma, *chroma = frame.planes
-        self.luma[place] = _turned(_rows(luma, height, width), turns)
+        self.luma[place] = _turned(_pixels(luma, (height, width)), turns)
+        half = chroma_size(height, width)
         for into, plane in zip(self.chroma[place], chroma, strict=True):
-            into[...] = _turned(_rows(plane, *chroma_size(height, width)), turns)
+            into[...] = _turned(_pixels(plane, half), turns)
         self.to_rgb[place] = to_rgb(frame.colorspace, frame.color_range == _FULL_RANGE)
 
     def at(self, places: Int[np.ndarray, "n"] | None) -> Planes:
@@ -87,8 +87,9 @@ def chroma_size(height: int, width: int) -> tuple[int, int]:
     return (height + 1) // 2, (width + 1) // 2
 
 
-def _rows(plane: Any, rows: int, row_bytes: int) -> UInt8[np.ndarray, "rows row_bytes"]:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:rows, :row_bytes]  # rows end in padding
+def _pixels(plane: Any, shape: tuple[int, ...]) -> UInt8[np.ndarray, "h w *c"]:
+    """Look at a plane's memory as rows of pixels; rows end in padding. One call: this is done for every frame."""
+    return np.ndarray(shape, np.uint8, plane, 0, (plane.line_size, *shape[2:], 1))
 
 
 def _turned(picture: Shaped[np.ndarray, "h w *c"], turns: int) -> Shaped[np.ndarray, "h2 w2 *c"]:

@@ -100,11 +100,13 @@ def read_clips(
     Raises:
         DecodeError: the file is damaged, or does not offer a stream.
     """
-    shown = {need: frames_shown(row, needs, need, start_seconds) for need in needs.streams}
+    shown = _shown(row, needs, start_seconds)
     kept = None if cache is None else _read_whole(row, needs, cache)
     if kept is None:
-        wanted = {need: np.unique(numbers) for need, numbers in shown.items()}
-        places = {need: np.searchsorted(wanted[need], numbers) for need, numbers in shown.items()}
+        # streams over the same frames share one array of numbers, which is sorted once
+        sorted_once = {id(numbers): np.unique(numbers, return_inverse=True) for numbers in shown.values()}
+        wanted = {need: sorted_once[id(numbers)][0] for need, numbers in shown.items()}
+        places = {need: sorted_once[id(numbers)][1].reshape(numbers.shape) for need, numbers in shown.items()}
         kept = _read_frames(row, needs, wanted)
     else:
         places = shown
@@ -112,16 +114,31 @@ def read_clips(
 
 
 def _as_clips(frames: Shaped[np.ndarray, "k c h w"], places: Int[np.ndarray, "n t"]) -> Shaped[np.ndarray, "n c t h w"]:
-    """Put frames where clips show them; copied once, and where there are several channels, one of a frame at a time."""
-    _, channels, height, width = frames.shape
-    if channels == 1:
-        return frames[places].swapaxes(1, 2)
+    """Put frames where clips show them; copied once: all at once where they stand in that order, else one at a time."""
     many, time = places.shape
+    _, channels, height, width = frames.shape
+    in_order = len(frames) == places.size and bool((places.ravel() == np.arange(places.size)).all())
+    if in_order and frames.flags.writeable:  # those of a cache are not handed out themselves
+        return np.ascontiguousarray(frames.reshape(many, time, channels, height, width).swapaxes(1, 2))
+    if channels == 1 or height * width == 1:
+        return np.ascontiguousarray(frames[places].swapaxes(1, 2))
     clips = np.empty((many, channels, time, height, width), frames.dtype)
     for clip, row in zip(clips, places.tolist(), strict=True):
         for t, place in enumerate(row):
             clip[:, t] = frames[place]
     return clips
+
+
+def _shown(row: VideoRow, needs: Needs, start_seconds: Sequence[float]) -> dict[StreamNeed, Int[np.ndarray, "n t"]]:
+    """Return which frames every stream shows, worked out once for streams that show the same ones (the planes of RGB)."""
+    alike: dict[Hashable, np.ndarray] = {}
+    shown: dict[StreamNeed, np.ndarray] = {}
+    for need in needs.streams:
+        key = (need.frames, need.stride, need.stream is Stream.KEYFRAMES)
+        if key not in alike:
+            alike[key] = frames_shown(row, needs, need, start_seconds)
+        shown[need] = alike[key]
+    return shown
 
 
 def frames_shown(row: VideoRow, needs: Needs, need: StreamNeed, start_seconds: Sequence[float]) -> Int[np.ndarray, "n t"]:
@@ -230,22 +247,22 @@ def decode_streams(
     from_codec = any(_from_codec(need) for need in wanted)
     if from_codec and not row.has_motion_vectors:
         raise DecodeError(row.path, f"its {row.codec} video has no motion vectors")
-    decode = sorted({k for need, frames in wanted.items() for frame in frames for k in _sources(row, need, int(frame))})
+    decode = sorted(set().union(*(_sources(row, need, frames.tolist()) for need, frames in wanted.items())))
     height, width = delivered_size(row, needs)
     planes = any(need.stream in PLANES for need in wanted)
     pictures = _Pictures(row, decode, decode_frames(row, decode, height, width, vectors=from_codec, planes=planes))
     return {need: pictures.stream_at(need, frames.tolist()) for need, frames in wanted.items()}
 
 
-def _sources(row: VideoRow, need: StreamNeed, frame: int) -> list[int]:
-    """Return the frames to decode for one frame of a stream."""
+def _sources(row: VideoRow, need: StreamNeed, frames: list[int]) -> list[int]:
+    """Return the frames to decode for some frames of a stream."""
     if need.stream in _PICTURES:
-        return [frame]
-    pair = _pair(row, frame)
+        return frames
+    pairs = [_pair(row, frame) for frame in frames]
     if _from_codec(need):
         # a frame's size is known from `pair` even where no frame has vectors
-        return [pair, *(k for holder in frames_to_try(row, pair) for k in (holder - 1, holder))]
-    return [pair, min(pair + 1, row.frames - 1)]
+        return pairs + [k for pair in pairs for holder in frames_to_try(row, pair) for k in (holder - 1, holder)]
+    return pairs + [min(pair + 1, row.frames - 1) for pair in pairs]
 
 
 def _pair(row: VideoRow, frame: int) -> int:
