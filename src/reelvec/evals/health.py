@@ -75,7 +75,7 @@ def health(
         clips: clips of each half of a video; None: as many as lie end to end, 1 to 10.
         out: JSON file; None: evals/health-step<step>.json in the run folder. A picture is written beside it, as .png.
 
-    Returns what is written: {"run", "videos", "encoders", "rows": [{"name", "dim", "values", "spectrum", "layers":
+    Returns what is written: {"run", "videos", "asked", "encoders", "rows": [{"name", "dim", "values", "spectrum", "layers":
     {"names", "cka"}, "verdict"}], "alike": {"names", "cka"}, "meaning", "notes", "left_out", "file", "picture"}.
     Raises ReelvecError for a run or videos that do not fit.
     """
@@ -114,9 +114,14 @@ def health(
     features = {name: layers[-1].mean(1) for name, layers in parts.items()}
     step = max(card.step for _, card in loaded.values())
     file = Path(out) if out is not None else RunFolder(run_folder(run)).evals / f"health-step{step:06d}.json"
+    asked = {
+        "videos": str(videos) if isinstance(videos, str | os.PathLike) else None, "beside": list(beside), "clips": clips,
+        "encoders": None if encoders is None else list(encoders), "seed": seed,
+    }  # fmt: skip
     result: dict[str, Any] = {
         "run": str(run),
         "videos": int(whole.sum()),
+        "asked": asked,
         "encoders": {name: encoder_facts(card) for name, (_, card) in loaded.items()},
         "rows": [
             _row(name, parts[name], features.get(f"untrained {name}"), watched[name].layers)

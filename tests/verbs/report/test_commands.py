@@ -103,10 +103,10 @@ def test_diagnoses(run: Path, folder: Path, asked: list[Any]) -> None:
 
 def test_health(run: Path, folder: Path, asked: list[Any]) -> None:
     health(run, folder / "shapes/train", clips=1)
-    [(name, given, _)] = typed_again(run, asked)
+    [(name, given, named)] = typed_again(run, asked)
     assert (name, given[0]) == ("health", str(run))
-    if given[1] == ["VIDEOS"] or given[1] == "VIDEOS":  # as long as results of `health` do not say what they looked at
-        assert "VIDEOS" in measuring_commands(RunStory(run))[0]
+    assert given[1] in (str(folder / "shapes/train"), [str(folder / "shapes/train")])
+    assert named == {"clips": 1}
 
 
 def test_frames_with_masks_and_boxes(run: Path, folder: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,11 +61,8 @@ def arguments_of(kind: Kind, content: Json) -> dict[str, Any]:
 
 def _of_asked(content: Json) -> dict[str, Any]:
     asked = content.get("asked") or {}
-    return {
-        name: value
-        for name, value in asked.items()
-        if name != "settings" and value is not False and (name, value) != ("seed", 0)
-    }
+    defaults = ("settings", "seed") if not asked.get("seed") else ("settings",)
+    return {name: value for name, value in asked.items() if name not in defaults and value is not False and value != []}
 
 
 def _of_pairs(content: Json) -> dict[str, Any]:
