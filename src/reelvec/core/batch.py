@@ -85,9 +85,14 @@ class Batch:
     def part(self, samples: slice) -> "Batch":
         """Return some of the videos."""
         streams = {name: clips.part(samples) for name, clips in self.streams.items()}
-        drawn = (self.numbers, self.rows, self.start_seconds, self.span_seconds)
-        host_numbers = None if self.host_numbers is None else self.host_numbers[samples]
-        return Batch(streams, *(tensor[samples] for tensor in drawn), host_numbers=host_numbers)
+        return Batch(
+            streams=streams,
+            numbers=self.numbers[samples],
+            rows=self.rows[samples],
+            start_seconds=self.start_seconds[samples],
+            span_seconds=self.span_seconds[samples],
+            host_numbers=None if self.host_numbers is None else self.host_numbers[samples],
+        )
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """Move the pictures and all that was drawn to a device."""

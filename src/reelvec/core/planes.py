@@ -81,8 +81,8 @@ class PlaneClips(Clips):
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "PlaneClips":
         """Move the planes to a device; `size` stays on the CPU."""
-        parts = (self.luma, self.chroma, self.to_rgb)
-        return PlaneClips(*(part.to(device, non_blocking=non_blocking) for part in parts), size=self.size)
+        luma, chroma, to_rgb = (part.to(device, non_blocking=non_blocking) for part in (self.luma, self.chroma, self.to_rgb))
+        return PlaneClips(luma, chroma, to_rgb, self.size)
 
     def pin(self) -> "PlaneClips":
         """Put the planes into pinned memory."""
