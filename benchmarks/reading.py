@@ -53,7 +53,7 @@ from measuring import (
 from reelvec.core import Needs, Stream, StreamNeed
 from reelvec.data.index import Index, VideoRow, index
 from reelvec.data.loader import TrainingPlan
-from reelvec.data.streams import _frames_shown, delivered_size, read_clips
+from reelvec.data.streams import delivered_size, frames_shown, read_clips
 from reelvec.verbs.prepare import prepare
 
 PEERS = {
@@ -218,7 +218,7 @@ def requests_of(videos: Index, needs: Needs, many: int) -> list[Request]:
 def request_of(videos: Index, needs: Needs, number: int, start_seconds: tuple[float, ...]) -> Request:
     """Say which frames clips at these times are."""
     row = videos.row(number)
-    wanted = _frames_shown(row, needs, needs.streams[0], start_seconds)
+    wanted = frames_shown(row, needs, needs.streams[0], start_seconds)
     return Request(videos, needs, row, start_seconds, wanted, delivered_size(row, needs))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from reelvec.backbones import build_encoder
 from reelvec.backbones.r3d import ordinary
-from reelvec.core import Batch, Clips, Config, Draws, Encoder, EncoderCard, Method, Needs, Progress, Stream, StreamNeed, Times
+from reelvec.core import Batch, Clips, Config, Encoder, EncoderCard, Method, Needs, Progress, Stream, StreamNeed, Times
 from reelvec.core.shapes import Float, Int
 from reelvec.parts.heads import mlp
 from reelvec.parts.place_contrast import place_contrast
@@ -173,9 +173,7 @@ class Cmd(Method):
         cut = [self._motion(_at_times(clips, target, c.motion_frames), view)]
         starts = torch.tensor(c.other_starts, device=target.device)
         for i in range(c.other_times):
-            draws = Draws(
-                at.seed, batch.numbers.cpu(), f"other{i}"
-            )  # few numbers that steer the work: on the CPU, as views are
+            draws = at.draws(batch, f"other{i}").on_host()  # few numbers that steer the work, as views do
             box = draw_boxes(view.picture.cpu(), c.view.area, c.view.aspect, draws)
             own = replace(view, box=box.to(target.device), flipped=draws.chance("flip", c.view.flip).to(target.device))
             start = starts[(draws.uniform("start") * len(starts)).long().to(target.device)]

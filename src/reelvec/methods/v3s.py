@@ -131,8 +131,7 @@ class V3s(Method):
 
     def view(self, batch: Batch, at: Progress, scope: str) -> tuple[Float[Tensor, "b 3 t s s"], dict[str, Int[Tensor, "b"]]]:
         """Draw classes and read one view of each clip by them."""
-        c, draws = self.config, at.draws(batch, scope)
-        host = Draws(draws.seed, draws.numbers.cpu(), draws.scope)
+        c, host = self.config, at.draws(batch, scope).on_host()
         classes = self.classes(host.within("class"))
         clip = batch.clip(Stream.RGB, 0)
         return space_time_view(clip, self.bends(classes), self.limits(), c.frames, c.view, host), classes
