@@ -171,6 +171,7 @@ def test_settings_of_parts_take_their_types(run: Path, shapes: Path) -> None:
         ("health", {"videos": "a"}, "settings beside, clips"),
         ("localisation", {"size": "small"}, r"set localisation\.size=small\n.*valid integer"),
         ("diagnose", {"knn": {"k": 10}}, "set diagnose.knn="),
+        ("knn", {"kk": 10}, "kk: no such setting"),
     ],
 )
 def test_settings_that_a_part_does_not_take(run: Path, tmp_path: Path, part: str, setting: dict, words: str) -> None:

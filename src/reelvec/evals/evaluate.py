@@ -85,7 +85,7 @@ def evaluate(
     there; both are beside `out`.
     Raises ReelvecError for a run, labels, columns, tasks or videos that do not fit.
     """
-    evals, clip_evals = _chosen_evals(tasks, seed, settings or {})
+    evals, clip_evals = chosen_evals(tasks, seed, settings or {})
     asked = {
         "path_column": path_column, "split_column": split_column, "group_column": group_column, "clips": clips,
         "videos": None if videos is None else str(videos), "seed": seed, "encoders": None if encoders is None else [*encoders],
@@ -171,10 +171,10 @@ def load_encoders(run: str | os.PathLike[str], names: tuple[str, ...] | None = N
     return {name: load_encoder(run, name) for name in names or saved_encoders(run) or ("visual",)}
 
 
-def _chosen_evals(
+def chosen_evals(
     tasks: tuple[str, ...], seed: int, settings: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, Eval], dict[str, ClipEval]]:
-    """Make the evaluations of features and those that train on clips, by task."""
+    """Make the evaluations of features and those that train on clips, by task; ReelvecError for unknown tasks or settings."""
     known = [*EVALS, *CLIP_EVALS]
     unknown = [task for task in tasks if task not in known]
     if unknown or not tasks:

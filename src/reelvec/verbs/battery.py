@@ -28,7 +28,7 @@ from reelvec.evals import (
     propagation,
 )
 from reelvec.evals.dense.box_table import read_boxes
-from reelvec.evals.evaluate import TEST_SHARE, load_encoders
+from reelvec.evals.evaluate import TEST_SHARE, chosen_evals, load_encoders
 from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.labels import read_labels
 from reelvec.evals.pair_files import read_pairs
@@ -89,6 +89,9 @@ def battery(
     given = {task: dict(values) for task, values in (settings or {}).items()}
     tasks = _tasks(suite, given)
     given |= {part: _fitting(part, values) for part, values in given.items() if part in _PARTS}
+    chosen_evals(
+        tasks, 0, {task: given[task] for task in tasks if task in given}
+    )  # says before anything runs what does not fit
     if labels is None and masks is None and boxes is None and pairs is None:
         do = "add --labels FILE, --masks FOLDER, --boxes FILE or --pairs FILE, or several"
         raise ReelvecError(f"evaluate {run} with --suite {suite}", "no data", do)
