@@ -201,11 +201,12 @@ def _measure(
         )
     given: dict[str, Any] = dict(extra or {})
     given |= {f"{name}_column": value for name, value in columns.items() if value is not None}
-    if "settings" in inspect.signature(verb).parameters:  # else words such as knn.k=10 are refused below
+    takes = inspect.signature(verb).parameters
+    if "settings" in takes:  # else words such as knn.k=10 are refused below
         settings, of_tasks = settings_of_tasks(settings)
         given |= {"settings": of_tasks} if of_tasks else {}
     arguments = keyword_arguments(verb, settings, taken=("run", "labels", "settings", *given))
     with only_results_on_stdout(as_json), counting(talk(), "reading videos", silent=as_json) as on_progress:
-        of_labels = [labels] if "labels" in inspect.signature(verb).parameters else []
+        of_labels = [labels] if "labels" in takes else []
         result = verb(paths[0], *of_labels, **given, **arguments, on_progress=on_progress)
     show(result, table, as_json)

@@ -15,9 +15,9 @@ from reelvec.core import Config, Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
-from reelvec.engine.extract import MOST_CLIPS, OnProgress
+from reelvec.engine.extract import OnProgress
 from reelvec.evals.answers import answer_lines, write_answers
-from reelvec.evals.features import read_features, untrained_encoder, untrained_in_words
+from reelvec.evals.features import features_in_words, read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
 from reelvec.evals.heads.clip_eval import CLIP_EVALS, ClipEval
 from reelvec.evals.kept_steps import load_encoder, saved_encoders
@@ -310,8 +310,7 @@ def reading_in_words(labelled: Labels, clips: int | None, seed: int) -> dict[str
     """Say how the sides came about and how features were read."""
     groups = f", {len(shared)} groups on both sides" if (shared := labelled.shared_groups) else ", groups kept together"
     split = "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each class held out by seed {seed}"
-    per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
     return {
         "split": split + (groups if labelled.groups else ""),
-        "features": f"frozen, evaluation mode, centre square; {per_video}, spread evenly, features averaged",
+        "features": features_in_words(clips),
     }

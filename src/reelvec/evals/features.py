@@ -11,7 +11,7 @@ from reelvec.backbones import build_encoder
 from reelvec.core import Encoder, EncoderCard, Needs, Stream, StreamNeed
 from reelvec.core.shapes import Bool, Float
 from reelvec.data.index import Index
-from reelvec.engine.extract import Change, OnProgress, Reader, encoder_reader
+from reelvec.engine.extract import MOST_CLIPS, Change, OnProgress, Reader, encoder_reader
 from reelvec.evals.baselines import colour_histogram, pixel_vector
 from reelvec.evals.changed_clips import FROZEN, ORDINARY, changes_for
 from reelvec.evals.kept_features import extract_kept, place_of
@@ -62,6 +62,12 @@ def untrained_encoder(card: EncoderCard, seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(card.architecture, card.channels, **arguments)
+
+
+def features_in_words(clips: int | None) -> str:
+    """Say for a protocol how features are read; `clips` of a video, None for as many as lie end to end."""
+    per_video = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
+    return f"frozen, evaluation mode, centre square; {per_video}, spread evenly, features averaged"
 
 
 def untrained_in_words(seed: int) -> str:

@@ -17,15 +17,15 @@ from reelvec.core.shapes import Bool, Float, Int
 from reelvec.data.index import index, index_within
 from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
-from reelvec.engine.extract import MOST_CLIPS, OnProgress
+from reelvec.engine.extract import OnProgress
 from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.evaluate import encoder_facts, load_encoders, refuse_no_clips
-from reelvec.evals.features import read_features, untrained_in_words
+from reelvec.evals.features import features_in_words, read_features, untrained_in_words
 from reelvec.evals.outcome import Answers, Outcome
 from reelvec.evals.pair_files import Pairs, read_pairs
 from reelvec.evals.plan import Plan
 from reelvec.evals.results import FEATURES, answers_file, result_file
-from reelvec.evals.similarity import ACCURACY, AUC, accuracy_by_fold, area_by_fold, cosines
+from reelvec.evals.similarity import ACCURACY, AUC, accuracy_by_fold, area_by_fold, cosines, share_by_fold
 from reelvec.evals.table import Features, Numbered, fill_table
 
 SVM, SVM_AUC = "similarity SVM", "similarity SVM AUC"
@@ -110,11 +110,10 @@ class GivenPairs:
         """Return accuracy and area of every fold, and as details the standard errors; all videos are test videos."""
         pairs, same, fold = self.given.pairs, self.given.same, self.given.fold
         cosine, said = cosines(test_features, pairs), self.said(test_features)
-        right = [((said[fold == number] > 0) == same[fold == number]).double().mean() for number in fold.unique()]
         scores = {
             ACCURACY: accuracy_by_fold(cosine, same, fold),
             AUC: area_by_fold(cosine, same, fold),
-            SVM: torch.stack(right),
+            SVM: share_by_fold((said > 0) == same, fold),
             SVM_AUC: area_by_fold(said, same, fold),
         }
         errors = {f"{name} standard error": stdev(of.tolist()) / math.sqrt(len(of)) for name, of in scores.items()}
@@ -209,10 +208,9 @@ def pair_similarity(
 
 
 def _protocol(judge: GivenPairs, clips: int | None, seed: int, baselines: bool) -> Mapping[str, str]:
-    many = f"{clips} clips" if clips else f"as many clips as lie end to end in a video, 1 to {MOST_CLIPS}"
     return {
         "split": f"folds of {judge.given.title}",
-        "features": f"frozen, evaluation mode, centre square; {many}, spread evenly, features averaged",
+        "features": features_in_words(clips),
         **({"untrained": untrained_in_words(seed)} if baselines else {}),
         "similarity": judge.protocol,
     }

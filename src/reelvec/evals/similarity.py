@@ -46,12 +46,16 @@ def accuracy_by_fold(
     cosine: Float[Tensor, "pairs"], same: Bool[Tensor, "pairs"], fold: Int[Tensor, "pairs"]
 ) -> Float[Tensor, "folds"]:
     """Return the share of each fold that the threshold calls right which is best on all others together."""
-    shares = []
+    called_same = torch.empty_like(same)
     for number in fold.unique():
         here = fold == number
-        threshold = best_threshold(cosine[~here], same[~here])
-        shares.append(((cosine[here] > threshold) == same[here]).double().mean())
-    return torch.stack(shares)
+        called_same[here] = cosine[here] > best_threshold(cosine[~here], same[~here])
+    return share_by_fold(called_same == same, fold)
+
+
+def share_by_fold(right: Bool[Tensor, "pairs"], fold: Int[Tensor, "pairs"]) -> Float[Tensor, "folds"]:
+    """Return the share of each fold that is right."""
+    return torch.stack([right[fold == number].double().mean() for number in fold.unique()])
 
 
 def area_by_fold(

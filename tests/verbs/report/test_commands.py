@@ -15,6 +15,7 @@ from reelvec.cli.app import app
 from reelvec.cli.words import split_words
 from reelvec.evals import class_maps, detection, diagnose, diagnose_masks, evaluate, health, localisation, propagation
 from reelvec.evals.pair_similarity import pair_similarity
+from reelvec.verbs.battery import battery
 from reelvec.verbs.report.commands import measuring_commands
 from reelvec.verbs.report.settings import written
 from reelvec.verbs.report.story import RunStory
@@ -42,7 +43,7 @@ def run(folder: Path, tmp_path: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """What the functions behind the commands are called with; they do nothing."""
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-    places = ((n, "reelvec.evals") for n in ("evaluate", "diagnose", "diagnose_masks", "health"))
+    places = ((n, "reelvec.evals") for n in ("evaluate", "diagnose", "diagnose_masks", "health", "pair_similarity"))
     for name, module in (*places, ("battery", "reelvec.verbs.battery")):
         real = getattr(importlib.import_module(module), name)
 
@@ -138,12 +139,32 @@ def test_sizes_of_frames(run: Path, folder: Path, tmp_path: Path, asked: list[An
     assert repeated["protocol"] == made["protocol"]
 
 
-def test_what_has_no_command_is_a_call(run: Path, folder: Path, tmp_path: Path) -> None:
-    class_maps(run, folder / "shapes", label_column="scene", seed=1)
+@pytest.fixture
+def pairs(folder: Path, tmp_path: Path) -> Path:
+    """A table of pairs of videos in three folds."""
     videos = sorted((folder / "shapes/train").glob("*.mp4"))[:6]
     pairs = [f"{a},{b},{int(i % 2)},{i % 3}" for i, (a, b) in enumerate((a, b) for a in videos for b in videos if a < b)]
     (tmp_path / "pairs.csv").write_text("\n".join(["first,second,same,fold", *pairs]))
-    pair_similarity(run, tmp_path / "pairs.csv", clips=1, baselines=False)
+    return tmp_path / "pairs.csv"
+
+
+def test_pairs(run: Path, pairs: Path, asked: list[Any]) -> None:
+    pair_similarity(run, pairs, clips=1, baselines=False)
+    [(name, given, named)] = typed_again(run, asked)
+    assert (name, given) == ("pair_similarity", (str(run),))
+    assert named == {
+        "pairs": str(pairs), "clips": 1, "encoders": ("visual",), "baselines": False,
+    }  # fmt: skip
+
+
+def test_a_suite_on_pairs_alone(run: Path, pairs: Path, asked: list[Any]) -> None:
+    battery(run, suite="quick", pairs=pairs, clips=1, seed=2)
+    [(name, (_, labels), named)] = typed_again(run, asked)
+    assert (name, labels, named["pairs"], named["clips"], named["seed"]) == ("battery", None, str(pairs), 1, 2)
+
+
+def test_what_has_no_command_is_a_call(run: Path, folder: Path) -> None:
+    class_maps(run, folder / "shapes", label_column="scene", seed=1)
     calls = {}
     for line in measuring_commands(RunStory(run)):
         program, flag, code = shlex.split(line.replace("\\\n", " "))
@@ -154,9 +175,6 @@ def test_what_has_no_command_is_a_call(run: Path, folder: Path, tmp_path: Path) 
         named = {one.arg: ast.literal_eval(one.value) for one in call.value.keywords}  # type: ignore[attr-defined]
         calls[getattr(module, source.names[0].name)] = (given, named)  # type: ignore[attr-defined]
     assert calls[class_maps] == ([str(run), str(folder / "shapes")], {"label_column": "scene", "seed": 1})
-    given, named = calls[pair_similarity]
-    assert given == [str(run), str(tmp_path / "pairs.csv")]
-    assert named == {"clips": 1, "encoders": ("visual",), "baselines": False}
 
 
 def test_a_suite_is_one_command(judged: Path, asked: list[Any]) -> None:

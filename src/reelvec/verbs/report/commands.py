@@ -136,20 +136,24 @@ def _health(content: Json, run: str) -> str:
     return command_line(["reelvec", "health", run, str(given.pop("videos", "VIDEOS")), *_words(given)])
 
 
+def _on_pairs(content: Json, run: str) -> str:
+    given = arguments_of("pair_similarity", content)
+    return command_line(["reelvec", "evaluate", run, "--pairs", str(content["labels"]), *_words(given)])
+
+
 def _in_python(content: Json, run: str) -> str:
     """Write the call of what has no command of its own."""
     kind = kind_of(content)
     assert kind is not None  # others have no command
-    given = {**arguments_of(kind, content)}
-    module = "reelvec.evals.pair_similarity" if kind == "pair_similarity" else "reelvec"
+    given = arguments_of(kind, content)
     values = [repr(run), repr(str(content.get("data", content.get("labels"))))]
     values += [f"{name}={tuple(value) if isinstance(value, list) else value!r}" for name, value in given.items()]
-    return command_line(["python", "-c", f"from {module} import {kind}; {kind}({', '.join(values)})"])
+    return command_line(["python", "-c", f"from reelvec import {kind}; {kind}({', '.join(values)})"])
 
 
 _ALONE: dict[Kind, Callable[[Json, str], str]] = {
     "evaluate": _on_labels, "diagnose": _on_labels, "diagnose_masks": _on_labels, "health": _health,
-    "pair_similarity": _in_python, "class_maps": _in_python,
+    "pair_similarity": _on_pairs, "class_maps": _in_python,
 }  # fmt: skip
 """of results that are not of frames with masks or boxes, the command"""
 
@@ -166,10 +170,15 @@ def _suite(summary: Json, parts: Mapping[str, Measured], run: str) -> str:
         common["settings"] = {task: one for task, one in (common.get("settings") or {}).items() if task in tasks}
         shared = dict(common)
         words += ["--labels", str(labels["labels"]), *_labels(labels, shared), *_words(shared)]
+    elif "pair_similarity" in found:
+        common = arguments_of("pair_similarity", found["pair_similarity"])
+        common.pop("baselines", None)
+        words += _words(common)
     for kind, flag, key in (
         ("propagation", "--masks", "data"),
         ("localisation", "--masks", "data"),
         ("detection", "--boxes", "boxes"),
+        ("pair_similarity", "--pairs", "labels"),
     ):
         if kind in found and flag not in words:
             words += [flag, str(found[kind][key])]
