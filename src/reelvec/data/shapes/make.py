@@ -70,7 +70,8 @@ def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: 
     """Write RGB frames as H.264 in an mp4: yuv420p, CRF 18, a key frame at least every `gop` frames.
 
     Once in some thousand files x264 makes another choice for the very same pictures (seen twice in 2112, one thread, other
-    threads at work beside it). So a file is written when it has come out the same twice.
+    threads at work beside it; the fault is in the AVX-512 code of its macroblock tree, see data/preparing.py). So a file is
+    written when it has come out the same twice.
     """
     seen: set[bytes] = set()
     while (content := _encoded(frames, frames_per_second, b_frames, gop)) not in seen:
