@@ -107,3 +107,36 @@ def test_it_equals_the_slow_version_and_resampling_equals_repeating() -> None:
     again = [n for n, many in enumerate(times) for _ in range(many)]
     repeated = match_boxes([found[n] for n in again], [truth[n] for n in again])
     assert mean_average_precision(matches, times) == pytest.approx(mean_average_precision(repeated), abs=0.01)
+
+
+def key_frames(seed: int) -> tuple[list[TrueBoxes], list[ScoredBoxes]]:
+    """Twelve key frames with boxes of four classes, two scored boxes near each true one and two strays."""
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(12):
+        corner = rng.uniform(0, 0.6, (rng.integers(1, 5), 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(0.1, 0.4, corner.shape)], 1)
+        classes = rng.random((len(boxes), 4)) < [0.6, 0.4, 0.2, 0.05]
+        near, stray = np.repeat(boxes, 2, 0) + rng.normal(0, 0.03, (2 * len(boxes), 4)), rng.uniform(0, 0.5, (2, 2))
+        some = np.concatenate([near, np.concatenate([stray, stray + 0.3], 1)])
+        scores = rng.random((len(some), 4))
+        scores[: 2 * len(boxes)] += 0.5 * np.repeat(classes, 2, 0)
+        truth.append(TrueBoxes(boxes, classes))
+        found.append(ScoredBoxes(some, scores))
+    return truth, found
+
+
+# what the Pascal evaluator of the TensorFlow object detection API, by which AVA is judged, gives for these (class by class)
+OFFICIAL = {
+    0: (0.6354321785694333, 0.73125, 0.7333333333333333, 1.0),
+    1: (0.7501592085341322, 0.8446922642574818, 0.7254901960784313, 0.038461538461538464),
+    2: (0.5705729446619071, 0.6675369075369076, 0.8472402597402597, 1.0),
+}
+
+
+@pytest.mark.parametrize("seed", OFFICIAL)
+def test_it_is_the_official_number(seed: int) -> None:
+    truth, found = key_frames(seed)
+    matches = match_boxes(found, truth)
+    assert [average_precision(one) for one in matches] == pytest.approx(OFFICIAL[seed], abs=1e-12)
+    assert mean_average_precision(matches) == pytest.approx(np.mean(OFFICIAL[seed]), abs=1e-12)
