@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from reelvec.core import Method, Progress
+from reelvec.backbones import build_encoder
+from reelvec.core import EncoderCard, Method, Needs, Progress, Stream, StreamNeed
 from reelvec.engine import flops
-from reelvec.engine.flops import Peak, count_flops, peak_of, utilisation_in_words
+from reelvec.engine.flops import Peak, count_clip_flops, count_flops, peak_of, utilisation_in_words
 from reelvec.methods import METHODS
 from tests.methods.conftest import make_batch, progress, small_method
 
@@ -54,6 +55,17 @@ def test_chunks_computed_twice_count_once():
     for module in method.modules():
         module.chunk = 1
     assert count_flops(method, batch, progress(0), "fp32") == whole
+
+
+def test_a_clip_of_r3d_18_costs_what_torchvision_says():
+    network = build_encoder("r3d_18").train()
+    need = StreamNeed(stream=Stream.RGB, frames=16, stride=1)
+    card = EncoderCard(
+        name="visual", architecture="r3d_18", channels=3, needs=Needs(streams=(need,)), size=112, mean=(0.5,) * 3,
+        std=(0.5,) * 3, method="rho_moco",
+    )  # fmt: skip
+    assert count_clip_flops(network, card) == pytest.approx(2 * 40.697e9, rel=0.001)  # it counts a product and its sum as one
+    assert network.training
 
 
 @pytest.mark.parametrize(

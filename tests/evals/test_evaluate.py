@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from reelvec.backbones import build_encoder, save_encoder
+from reelvec.backbones import build_encoder, load_encoder, save_encoder
 from reelvec.core import EncoderCard, Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.index import Index
 from reelvec.evals import evaluate
@@ -105,6 +105,9 @@ def test_what_is_stored_is_what_is_returned(result: dict, run: Path, videos: Pat
     assert set(result["protocol"]) == {"split", "features", "untrained", "baselines", "interval", "knn", "linear", "retrieval"}
     assert "held out by seed 0" in result["protocol"]["split"]
     assert result["encoders"]["motion"]["architecture"] == "tiny_motion"
+    network, _ = load_encoder(run, "motion")
+    assert result["encoders"]["motion"]["parameters"] == sum(weights.numel() for weights in network.parameters())
+    assert result["encoders"]["motion"]["gflops_per_clip"] > 0
 
 
 def test_every_answer_is_kept_beside_the_table(result: dict) -> None:

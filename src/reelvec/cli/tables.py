@@ -259,7 +259,19 @@ def _how_measured(result: Mapping[str, Any]) -> list[RenderableType]:
         parts.append(
             Text(f"left out as unreadable: {len(left_out)}, the first {left_out[0]['path']} ({left_out[0]['reason']})")
         )
-    return [*parts, *(Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items())]
+    return [
+        *parts,
+        *(Text(f"{name}: {_network(facts)}", style="dim") for name, facts in result.get("encoders", {}).items()),
+        *(Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()),
+    ]
+
+
+def _network(facts: Mapping[str, Any]) -> str:
+    """Say what an encoder is; results of older versions do not know its size."""
+    words = [facts["architecture"], facts["sees"]]
+    if "parameters" in facts:
+        words += [f"{facts['parameters'] / 1e6:.3g} million parameters", f"{facts['gflops_per_clip']:.3g} GFLOPs a clip"]
+    return ", ".join(words)
 
 
 def _share(row: Mapping[str, Any], column: str) -> str:

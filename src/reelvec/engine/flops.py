@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from reelvec.core import Batch, Encoder, Method, Progress
+from reelvec.core import Batch, Encoder, EncoderCard, Method, Progress
 
 _FEW = 2
 """videos that are counted: products and convolutions of a step grow with the videos, all but those of a loss that compares
@@ -64,6 +64,16 @@ def count_flops(method: Method, batch: Batch, at: Progress, precision: str) -> f
             loss = counted.step(few, at)["loss"]
         loss.backward()
     return counter.get_total_flops() / len(few)
+
+
+def count_clip_flops(network: Encoder, card: EncoderCard) -> float:
+    """Count what an encoder computes for one clip of the size that its card says; a product and its sum are two."""
+    training, device = network.training, next(network.parameters()).device
+    clip = torch.zeros(1, card.channels, card.needs.streams[0].frames, card.size, card.size, device=device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(clip)
+    network.train(training)
+    return float(counter.get_total_flops())
 
 
 def peak_of(device: torch.device, precision: str) -> Peak:

@@ -142,7 +142,7 @@ def class_maps(
     result: dict[str, Any] = {
         "run": str(run),
         "data": str(shapes),
-        "encoder": {"name": encoder, **encoder_facts(card)},
+        "encoder": {"name": encoder, **encoder_facts(network, card)},
         "protocol": {
             "clips": "the middle clip of each video",
             "probe": Linear(seed=seed).protocol,

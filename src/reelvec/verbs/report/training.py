@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from reelvec.backbones import load_encoder
 from reelvec.core import ReelvecError
 from reelvec.engine.config import RunConfig, validate
+from reelvec.engine.flops import count_clip_flops
 from reelvec.verbs.pretrain import build_method
 from reelvec.verbs.report.curves import Line, curve
 from reelvec.verbs.report.gallery import Gallery
@@ -136,14 +138,24 @@ def _encoders(story: RunStory) -> Html:
                 name,
                 card.architecture,
                 tag("td", reads, class_="tight"),
+                *_size(story, name),
                 number(card.step),
                 tag("code", card.weights_sha256[:16], class_="hash"),
             )
         )
     if not rows:
         return hint("No encoder is saved yet: the same pretrain command goes on, and saves one.")
-    columns = ["network", "reads", "step", "weights (SHA-256, first 16 digits)"]
+    columns = ["network", "reads", "million parameters", "GFLOPs a clip", "step", "weights (SHA-256, first 16 digits)"]
     return table("Encoders in this folder", columns, rows, corner="encoder")
+
+
+def _size(story: RunStory, name: str) -> tuple[str, str]:
+    try:
+        network, card = load_encoder(story.path, name)
+    except ReelvecError:  # of weights that are gone or broken the card alone is known
+        return "", ""
+    many = sum(weights.numel() for weights in network.parameters())
+    return f"{many / 1e6:.3g}", f"{count_clip_flops(network, card) / 1e9:.3g}"
 
 
 def _seen_before(story: RunStory, galleries: Sequence[Gallery]) -> list[Html]:
