@@ -181,13 +181,13 @@ def comparison_table(result: Mapping[str, Any]) -> RenderableType:
     """Draw a board for each column of labels: percent with its interval, best first, and what is shown against the best."""
     parts: list[RenderableType] = []
     for one in result["tables"]:
-        title = f"{one['labels']}, {one['label_column']}: {one['train']} videos to learn from, {one['test']} to measure with"
+        title = f"{one['labels']}, {one['label_column']}: {_measured_on(one)}"
         parts.append(Text(title + " (percent, 95 % interval)", style="bold"))
         for columns in _side_by_side(one["columns"], 3):
             table = Table("encoder", *columns)
             for row in one["rows"]:
                 table.add_row(row["name"], *(_against(row, column) for column in columns))
-            table.add_row("chance", *(f"{100 * one['chance'][column]:.1f}" for column in columns))
+            table.add_row(one.get("chance_name", "chance"), *(f"{100 * one['chance'][column]:.1f}" for column in columns))
             parts.append(table)
         parts += [
             Text(f"features of {name} are like those of: {others} (linear CKA, 1 is equal)", style="dim")
@@ -196,6 +196,12 @@ def comparison_table(result: Mapping[str, Any]) -> RenderableType:
     parts += [Text(note) for note in result["notes"]]
     parts += [Text(f"{name}: {words}", style="dim") for name, words in result["protocol"].items()]
     return Group(*parts, *([Text(f"written to {result['file']}")] if "file" in result else []))
+
+
+def _measured_on(one: Mapping[str, Any]) -> str:
+    if "sequences" in one:
+        return f"{one['sequences']} sequences of frames with masks"
+    return f"{one['train']} videos to learn from, {one['test']} to measure with"
 
 
 def _against(row: Mapping[str, Any], column: str) -> str:

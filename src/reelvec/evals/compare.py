@@ -1,5 +1,6 @@
 """`reelvec compare`: a leaderboard of runs on the same test videos, by paired differences, honest about what is not shown."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -11,7 +12,8 @@ import torch
 
 from reelvec.core import ReelvecError, RunFolder, write_json
 from reelvec.evals.answers import read_groups, read_scores
-from reelvec.evals.intervals import Difference, paired, paired_means
+from reelvec.evals.frame_boards import FrameBoard, frame_boards, frame_protocol, is_of_frames
+from reelvec.evals.intervals import Difference, mean_over_groups, paired, paired_means
 from reelvec.evals.kept_features import kept_features
 from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.results import answers_file, read_result
@@ -20,7 +22,8 @@ from reelvec.parts.health import cka
 INTERVAL = (
     "differences are paired: test video by test video (normal interval with half a video added to each of the four cells right/"
     "wrong x right/wrong, Agresti & Min 2005; where videos come in groups, linearised by group, Student's, never narrower), "
-    "draw by draw (Student's), episode by episode (1.96 std / sqrt(episodes)); each interval holds 95 % by itself, so of "
+    "draw by draw (Student's), object by object in frames (Student's, those of a sequence together), episode by "
+    "episode (1.96 std / sqrt(episodes)); each interval holds 95 % by itself, so of "
     "twenty about one is wrong"
 )
 RULE = (
@@ -41,17 +44,19 @@ def compare(
     encoders: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Set results of several runs side by side: those of `reelvec evaluate` on labels that all of them were measured on.
+    """Set results of several runs side by side: those of `reelvec evaluate` on labels or frames that all were measured on.
 
     Args:
         runs: run folders, of which the newest results are taken; FOLDER@STEP, of which those of this step; or result files.
-        labels: name of the labels (a result is called <labels>-step<step>.json); None: all that the runs share.
+        labels: name of the labels (a result is called <labels>-step<step>.json), of frames such as davis-propagation; None:
+            all that the runs share.
         encoders: rows to compare, such as "visual"; None: all encoders of the runs.
         out: JSON file to write; None writes nothing.
 
     Returns {"runs", "protocol", "notes", "tables", "file"}; a table for each labels and label column: {"labels",
-    "label_column", "train", "test", "columns", "rows": [{"name", "values", "low", "high", "against_best": {column:
-    {"mean", "low", "high", "word"}}}], "chance", "alike": {"names", "cka"}}, rows sorted by the first column.
+    "label_column", "train", "test" (of frames "sequences" instead), "columns", "rows": [{"name", "values", "low", "high",
+    "against_best": {column: {"mean", "low", "high", "word"}}}], "chance", "chance_name", "alike": {"names", "cka"}}, rows
+    sorted by the first column.
 
     Raises ReelvecError for runs that share no labels, and where sides, videos or protocols differ: such numbers say nothing
     of each other.
@@ -72,6 +77,10 @@ def compare(
     protocol: dict[str, str] = {}
     for name in shared:
         results = {run: of_run[name] for run, of_run in found.items()}
+        if all(is_of_frames(result) for result in results.values()):
+            protocol |= {f"{name}: {key}": words for key, words in frame_protocol(results).items()}
+            tables += [_frame_table(name, board) for board in frame_boards(name, results, encoders)]
+            continue
         kept = _same_protocol(results, notes)
         protocol |= kept
         tables += _tables(name, results, kept, encoders, notes)
@@ -96,7 +105,7 @@ def _name(run: str | os.PathLike[str], runs: Sequence[str | os.PathLike[str]]) -
 def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
     """Return the newest result of a run by the name of its labels; a result file stands for itself."""
     if run.is_file():
-        return {_labels_of(run): read_result(run)}
+        return {_labels_of(run): _result_of_frames(run) or read_result(run)}
     folder = run_folder(run)
     if not folder.is_dir():
         raise ReelvecError(f"compare {run}", "no such folder", "give the folder of a run: runs/NAME")
@@ -104,9 +113,21 @@ def _results(run: Path, labels: str | None) -> dict[str, dict[str, Any]]:
     newest: dict[str, dict[str, Any]] = {}
     for file in sorted(RunFolder(folder).evals.glob(f"*-step{step}.json")):  # by step: the last one stays
         name = _labels_of(file)
-        if (labels is None or name == labels) and answers_file(file).is_file():  # others are of other measures
-            newest[name] = read_result(file)
+        if labels is None or name == labels:
+            if answers_file(file).is_file():
+                newest[name] = read_result(file)
+            elif (of_frames := _result_of_frames(file)) is not None:
+                newest[name] = of_frames
     return newest
+
+
+def _result_of_frames(file: Path) -> dict[str, Any] | None:
+    """Return a result of `propagation` or `localisation`, None where a file is of another measure."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return {**content, "file": str(file)} if is_of_frames(content) else None
 
 
 def _labels_of(file: Path) -> str:
@@ -182,9 +203,19 @@ def _tables(
         filled.append({
             "labels": labels, "label_column": label_column, "train": first["train"], "test": first["test"],
             "columns": columns, "rows": board, "chance": {column: chance[column] for column in columns},
-            "alike": alike,
+            "chance_name": "chance", "alike": alike,
         })  # fmt: skip
     return filled
+
+
+def _frame_table(name: str, board: FrameBoard) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = [{"name": of, **numbers} for of, numbers in board.rows.items()]
+    _against_best(rows, board.scores, board.column, board.sequence_of)
+    rows.sort(key=lambda row: -row["values"][board.column])
+    return {
+        "labels": name, "label_column": board.measure, "sequences": board.sequences, "columns": [board.column], "rows": rows,
+        "chance": board.floor, "chance_name": board.floor_name, "alike": {"names": [], "cka": []},
+    }  # fmt: skip
 
 
 def _same_data(labels: str, tables: Mapping[str, Mapping[str, Any]], notes: list[str]) -> None:
@@ -259,6 +290,9 @@ def _difference(differences: torch.Tensor, units: Sequence[str], groups: Mapping
     kind = units[0].partition(" ")[0]
     if kind in ("draw", "episode"):
         return paired_means(differences.tolist(), kind)
+    if kind == "object":
+        mean, half = mean_over_groups(differences.tolist(), [groups[unit] for unit in units])
+        return Difference(mean, -1.0, 1.0) if half is None else Difference(mean, mean - half, mean + half)
     return paired(differences, [groups.get(unit, unit) for unit in units] if groups else None)
 
 

@@ -65,7 +65,7 @@ def test_what_must_be_so(result: dict) -> None:
     """The first mask fits a still video, nothing beats the ceiling by more than its rounding, colours follow colours."""
     for preset in ("crw", "dino"):
         rows = rows_of(result, preset)
-        assert rows[FIRST_KEPT]["sequences"]["still"] == {"J&F": 1, "J": 1, "F": 1}
+        assert rows[FIRST_KEPT]["sequences"]["still"] == {"J&F": 1, "J": 1, "F": 1, "objects": [1, 1]}
         assert rows[FIRST_KEPT]["sequences"]["walks"]["J"] < 0.8
         assert 0.8 < rows[CEILING]["J"]["mean"] < 1
         assert rows[PIXELS]["sequences"]["walks"]["J"] > 0.9 * rows[CEILING]["sequences"]["walks"]["J"]

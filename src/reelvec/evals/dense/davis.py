@@ -170,7 +170,7 @@ def _mean(each: Sequence[OverTime]) -> OverTime:
     return OverTime(*(fmean(getattr(one, key) for one in each) for key in ("mean", "recall", "decay")))
 
 
-def _of_sequence(objects: Sequence[ObjectScore], sequence: str) -> dict[str, float]:
+def _of_sequence(objects: Sequence[ObjectScore], sequence: str) -> dict[str, Any]:
     mine = [one for one in objects if one.sequence == sequence]
     j, f = fmean(one.j.mean for one in mine), fmean(one.f.mean for one in mine)
-    return {"J&F": (j + f) / 2, "J": j, "F": f}
+    return {"J&F": (j + f) / 2, "J": j, "F": f, "objects": [one.both for one in mine]}

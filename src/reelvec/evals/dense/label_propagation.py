@@ -110,7 +110,8 @@ PRESETS = {
 
 
 def chosen_presets(names: Sequence[str]) -> dict[str, Preset]:
-    """Return presets by name; ReelvecError for a name that does not exist."""
+    """Return presets by name, one or several; ReelvecError for a name that does not exist."""
+    names = [names] if isinstance(names, str) else names
     unknown = [name for name in names if name not in PRESETS]
     if unknown or not names:
         raise ReelvecError(

@@ -70,9 +70,9 @@ def propagation(
     Returns what is written to `out`: {"run", "data", "encoder", "protocol", "numbers", "notes", "rows", "file", "picture"}.
     "numbers" are keys of the rows, shares between 0 and 1, the first with the interval "low" to "high". A row of DAVIS is
     {"name", "preset", "J&F", "low", "high", "J": {"mean", "recall", "decay"}, "F": {...}, "sequences": {name: {"J&F", "J",
-    "F"}}}; of JHMDB it has "PCK@0.1" to "PCK@0.5", "lost" and "joints" instead, of VIP "mIoU" and "parts". Of several networks
-    there is "each" as well, and the encoder's row has the differences "over": {row: {"mean", "low", "high"}}. The ceiling is
-    the truth itself, made as small as the map and large again.
+    "F", "objects": [J&F of each]}}}; of JHMDB it has "PCK@0.1" to "PCK@0.5", "lost" and "joints" instead, of VIP "mIoU" and
+    "parts". Of several networks there is "each" as well, and the encoder's row has the differences "over": {row: {"mean",
+    "low", "high"}}. The ceiling is the truth itself, made as small as the map and large again.
     Raises ReelvecError for a run, folder, preset or size that does not fit, and for an encoder that does not read RGB.
     """
     presets = chosen_presets(preset)

@@ -54,7 +54,11 @@ def _leader(one: Json) -> str:
 
 
 def _board(one: Json) -> list[Html]:
-    caption = f"{number(one['train'])} videos to learn from, {number(one['test'])} to measure with; percent, 95 % interval"
+    if "sequences" in one:
+        caption = f"{number(one['sequences'])} sequences of frames with masks; percent, 95 % interval; the tick on the axis is "
+        caption += one["chance_name"]
+    else:
+        caption = f"{number(one['train'])} videos to learn from, {number(one['test'])} to measure with; percent, 95 % interval"
     leading = [row["name"] for row in one["rows"] if any(d["word"] == "best" for d in row["against_best"].values())]
     rows = [
         (short(row["name"], 60), *(_difference(row["against_best"].get(column)) for column in one["columns"]))
