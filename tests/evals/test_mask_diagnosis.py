@@ -16,8 +16,9 @@ from reelvec.data.index import index
 from reelvec.data.shapes import Truth, make_shapes
 from reelvec.evals import mask_diagnosis, read_labels
 from reelvec.evals.changed_clips import ORDINARY
+from reelvec.evals.dense.given_masks import read_masks
 from reelvec.evals.evaluate import find_videos
-from reelvec.evals.mask_diagnosis import diagnose_masks, draw_partners, read_masks
+from reelvec.evals.mask_diagnosis import diagnose_masks, draw_partners
 from reelvec.evals.masked_clips import (
     BACKGROUND_ONLY,
     FROZEN_ON_STRIPES,

@@ -68,7 +68,7 @@ def count_flops(method: Method, batch: Batch, at: Progress, precision: str) -> f
 
 def count_clip_flops(network: Encoder, card: EncoderCard) -> float:
     """Count what an encoder computes for one clip of the size that its card says; a product and its sum are two."""
-    training, device = network.training, next(network.parameters()).device
+    training, device = network.training, next(network.parameters(), torch.empty(0)).device
     clip = torch.zeros(1, card.channels, card.needs.streams[0].frames, card.size, card.size, device=device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.eval()(clip)

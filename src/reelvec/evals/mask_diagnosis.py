@@ -13,20 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reelvec.core import Clips, EncoderCard, ReelvecError, sample_generator, write_json
 from reelvec.core.shapes import Bool, Float, UInt8
-from reelvec.data.clips import clip_seconds, frames_at
-from reelvec.data.index import Index, VideoRow
+from reelvec.data.index import Index
 from reelvec.data.loader import ClipLoader, EvenPlan
-from reelvec.data.streams import step_seconds
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress, Reader, encoder_reader, extract, whole_videos
 from reelvec.evals.changed_clips import ORDINARY
-from reelvec.evals.dense.frame_folders import FrameSequence
 from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks
+from reelvec.evals.dense.given_masks import masks_beside, masks_of_clip
 from reelvec.evals.evaluate import TEST_SHARE, check_sides, encoder_facts, find_videos
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.kept_steps import load_encoder
@@ -93,33 +92,26 @@ def diagnose_masks(
     """
     network, card = load_encoder(run, encoder)
     refuse_motion(card, "take object and background apart")
-    source = Path(labels)
-    table = source / "labels.csv" if (source / "settings.json").is_file() else source
-    folder = table.parent if table.is_file() else table
-    masks_in = folder / "truth" if masks is None else Path(masks)
-    asked = f"take object and background apart in {labels}"
-    if not masks_in.is_dir():
-        raise ReelvecError(
-            asked, f"no folder {masks_in} with masks", "give a set made by `reelvec shapes`, with its truth, or masks=FOLDER"
-        )
-    if table != source:
+    source, asked = Path(labels), f"take object and background apart in {labels}"
+    given = masks_beside(asked, source, masks)
+    if given.table != source:
         label_column = label_column or "motion,scene"
     labelled = read_labels(
-        table, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
+        given.table, path_column=path_column, label_column=label_column, split_column=split_column, group_column=group_column,
         accept_shared_sources=accept_shared_sources,
     )  # fmt: skip
     sides = labelled.test_mask(labelled.columns[0], TEST_SHARE, seed)
-    fill = fill or _fill(folder)
+    fill = fill or _fill(given.folder)
     found, usable, left_out = find_videos(labelled, [card], None, workers)
     number_of = {row: number for number, row in usable}
     train = [row for number, row in usable if not sides[number]]
-    places = {row: _place(masks_in, folder, labelled.videos[number].path) for number, row in usable if sides[number]}
+    places = {row: given.of(labelled.videos[number].path) for number, row in usable if sides[number]}
     test = [row for row, place in places.items() if place is not None]
-    left_out |= {found.row(row).path: f"no masks in {masks_in}" for row, place in places.items() if place is None}
+    left_out |= {found.row(row).path: f"no masks in {given.masks}" for row, place in places.items() if place is None}
     if not train or not test:
         raise ReelvecError(
             asked,
-            f"{len(train)} training videos, and of {len(places)} test videos {len(test)} with masks in {masks_in}",
+            f"{len(train)} training videos, and of {len(places)} test videos {len(test)} with masks in {given.masks}",
             "name masks as the videos: VIDEO.npz or VIDEO/*.png for VIDEO.mp4",
         )
     on_device = choose_device(device)
@@ -144,9 +136,9 @@ def diagnose_masks(
     left_out |= {found.row(test[i]).path: "no test video differs from it in all labels: none to swap with" for i in alone}
 
     def masks_of(row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
-        place, video, need = places[row], found.row(row), card.needs.streams[0]
+        place = places[row]
         assert place is not None  # rows without are not tested
-        return read_masks(place, video, clip_seconds(start_seconds, need.frames, step_seconds(need, card.needs, video)))
+        return masks_of_clip(place, found.row(row), card, start_seconds)
 
     read = _read_masked(
         readers, card, found, [(test[i], test[j]) for i, j in partners.items()], masks_of, number_of,
@@ -186,7 +178,7 @@ def diagnose_masks(
             "split_column": split_column,
             "group_column": group_column,
             "accept_shared_sources": accept_shared_sources,
-            "masks": str(masks_in),
+            "masks": str(given.masks),
             "fill": fill,
             "seed": seed,
         },
@@ -222,35 +214,6 @@ def draw_partners(labels: Sequence[Mapping[str, str]], seed: int) -> tuple[dict[
         else:
             alone.append(i)
     return partners, alone
-
-
-def read_masks(place: Path, video: VideoRow, seconds: Float[np.ndarray, "t"]) -> UInt8[np.ndarray, "t h w"]:
-    """Read the masks at these times of a video from a file .npz or a folder of PNGs; not 0 where the object is.
-
-    Raises ReelvecError for masks that do not have the frames and the size of the video.
-    """
-    asked, size = f"read the masks {place}", (video.height, video.width)
-    pictures = tuple(sorted(place.glob("*.png"))) if place.is_dir() else ()
-    if pictures:
-        many, shape = len(pictures), size
-    else:
-        with np.load(place) as file:
-            if "masks" not in file or file["masks"].ndim != 3:
-                raise ReelvecError(asked, f"no `masks` (t h w), but {', '.join(file)}", "save them under that name")
-            masks: UInt8[np.ndarray, "t h w"] = (file["masks"] != 0).astype(np.uint8)
-        many, shape = len(masks), masks.shape[1:]
-    if many != video.frames or shape != size:
-        raise ReelvecError(
-            asked,
-            f"{many} masks of {shape[1]} x {shape[0]} pixels, and {video.frames} frames of {size[1]} x {size[0]}",
-            "give one mask for each frame, of its size",
-        )
-    shown = frames_at(video.frame_seconds, video.duration_seconds, seconds)
-    if not pictures:
-        return masks[shown]
-    sequence = FrameSequence(place.name, (), pictures)
-    each = {frame: sequence.mask(frame, size) for frame in set(shown.tolist())}
-    return np.stack([each[frame] for frame in shown.tolist()])  # type: ignore[misc]
 
 
 @dataclass
@@ -290,7 +253,7 @@ def _read_masked(
         for batch in loader.batches(at_once):
             samples, rows, starts = batch.numbers.tolist(), batch.rows.tolist(), batch.start_seconds[:, 0].tolist()
             clips = centre_view(batch.to(device).clip(card.needs.streams[0].stream, 0), card.size)
-            squares = torch.stack([_square(masks_of(*at), card.size) for at in zip(rows, starts, strict=True)]).to(device)
+            squares = torch.stack([_square(masks_of(*at), card) for at in zip(rows, starts, strict=True)]).to(device)
             where = {sample: i for i, sample in enumerate(samples)}
             whole = [(where[sample], where[sample + 1]) for sample in samples if sample % 2 == 0 and sample + 1 in where]
             single = {rows[where[sample]] for sample in samples if sample % 2 == 0 and sample + 1 not in where}
@@ -319,29 +282,19 @@ def _read_masked(
     return read
 
 
-def _square(masks: UInt8[np.ndarray, "t h w"], size: int) -> Bool[Tensor, "t size size"]:
-    """Cut the centre square as the encoder's view does; a pixel is masked where at least half of it is."""
-    frames = torch.from_numpy((masks != 0).astype(np.float32))[None, None, None]
-    return centre_view(Clips(frames, torch.tensor([masks.shape[1:]])), size)[0, 0] >= 0.5
+def _square(masks: UInt8[np.ndarray, "t h w"], card: EncoderCard) -> Bool[Tensor, "t size size"]:
+    """Cut or squeeze to a square as the encoder's clips are; a pixel is masked where at least half of it is."""
+    frames = torch.from_numpy((masks != 0).astype(np.float32))[None]
+    if card.needs.fit == "square":
+        shape = (card.size, card.size)
+        return F.interpolate(frames, shape, mode="bilinear", antialias=True, align_corners=False)[0] >= 0.5
+    return centre_view(Clips(frames[None, None], torch.tensor([masks.shape[1:]])), card.size)[0, 0] >= 0.5
 
 
 def _named(encoder: str, readers: Sequence[Reader]) -> dict[str, list[str]]:
     """Return the rows of the table, each with the readers that are averaged in it."""
     untrained = [reader.name for reader in readers[1:]]
     return {encoder: [readers[0].name], **({f"untrained {encoder}": untrained} if untrained else {})}
-
-
-def _place(masks: Path, folder: Path, video: str) -> Path | None:
-    """Return where the masks of a video are: named as its path within the folder of the labels, or as its file."""
-    path = Path(os.path.abspath(video))
-    root = Path(os.path.abspath(folder))
-    inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    for name in (inside.with_suffix(""), Path(path.stem)):
-        if (file := masks / f"{name}.npz").is_file():
-            return file
-        if any((masks / name).glob("*.png")):
-            return masks / name
-    return None
 
 
 def _fill(folder: Path) -> Fill:

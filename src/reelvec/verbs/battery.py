@@ -128,7 +128,13 @@ def battery(
             plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
             plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
         else:
-            left_out |= dict.fromkeys(("diagnose_masks", "class_maps"), _NO_TRUTH)
+            named = {name: value for name, value in columns.items() if name != "videos"}
+            first = label_column.partition(",")[0] if label_column else None
+            for name, verb, column in (("diagnose_masks", diagnose_masks, label_column), ("class_maps", class_maps, first)):
+                if given.get(name, {}).get("masks"):
+                    plan.append((name, verb, labels, {**named, "label_column": column, "workers": workers, **visual}))
+                else:
+                    left_out[name] = _NO_TRUTH.format(part=name)
     else:
         left_out |= dict.fromkeys([*tasks, "diagnose", "health", "diagnose_masks", "class_maps"], "no labels: add --labels")
     if masks is not None:
@@ -158,7 +164,9 @@ def battery(
     for name, verb, data, arguments in plan:
         arguments = {**arguments, **given.get(name, {})}
         of_labels = name in ("evaluate", "diagnose", "health")
-        key = _key(name, hashes, [labels, *seen] if of_labels else _files(name, data, arguments), arguments)
+        own_masks = [arguments["masks"]] if of_labels is False and arguments.get("masks") else []
+        reads = [labels, *seen, *own_masks] if of_labels or own_masks else _files(name, data, arguments)
+        key = _key(name, hashes, reads, arguments)
         last = before.get(name, {})
         is_kept = last.get("key") == key and Path(last["file"]).is_file()
         began = perf_counter()
@@ -208,8 +216,8 @@ _ORDER = ("evaluate", *_PARTS)
 """in which parts stand in the summary"""
 
 _NO_TRUTH = (
-    "no truth of a set made by `reelvec shapes` beside these labels; with masks of your own: "
-    "reelvec diagnose RUN --labels ... --masks FOLDER"
+    "no truth of a set made by `reelvec shapes` beside these labels; with masks of your own, VIDEO.npz or VIDEO/*.png for "
+    "VIDEO.mp4: {part}.masks=FOLDER"
 )
 
 

@@ -1,7 +1,10 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -65,8 +68,45 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_masks_are_those_of_the_frames_that_the_clip_shows(shapes: Path) -> None:
     found = index([str(shapes / "test/00003.mp4")])
-    truth = Truth.load(shapes / "truth/test/00003.npz").masks
-    assert (_masks(shapes, found, card(), 0, 3 / 24) == truth[[3, 5, 7, 9]]).all()
+    place = shapes / "truth/test/00003.npz"
+    truth = Truth.load(place).masks
+    assert (_masks(place, found, card(), 0, 3 / 24) == (truth[[3, 5, 7, 9]] > 0)).all()
+
+
+@pytest.mark.parametrize(("fit", "columns"), [("keep", slice(8, 40)), ("square", slice(0, 48))])
+def test_masks_of_wide_frames_are_those_of_what_is_seen(
+    fit: str, columns: slice, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    found = index([make_video(tmp_path / "wide.mp4", frames=12, size=(48, 32))])
+    masks = (np.random.default_rng(0).random((12, 32, 48)) < 0.5).astype(np.uint8)
+    np.savez(tmp_path / "wide.npz", masks=masks)
+    seen = card().model_copy(update={"needs": card().needs.model_copy(update={"fit": fit})})
+    assert (_masks(tmp_path / "wide.npz", found, seen, 0, 3 / 24) == masks[[3, 5, 7, 9], :, columns]).all()
+
+
+def test_labels_and_masks_of_ones_own(run: Path, shapes: Path, tmp_path: Path) -> None:
+    """A table under other names and masks as pictures give the same numbers; a test video without masks is left out."""
+    lines = (shapes / "labels.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]
+    table = ["video,place,side", *(f"{shapes / row['path']},{row['scene']},{row['split']}" for row in rows)]
+    (tmp_path / "own.csv").write_text("\n".join(table))
+    for row in rows:
+        for t, mask in enumerate(Truth.load((shapes / "truth" / row["path"]).with_suffix(".npz")).masks):
+            # training and test videos are called alike: the folder of the labels does not hold them, so the name alone counts
+            if row["split"] == "test":
+                picture = tmp_path / "masks" / Path(row["path"]).stem / f"{t:03d}.png"
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(picture), 255 * (mask > 0).astype(np.uint8))
+    more = {"masks": tmp_path / "masks", "label_column": "place", "path_column": "video", "split_column": "side"}
+    found = class_maps(run, tmp_path / "own.csv", **more, baselines=False)
+    theirs = class_maps(run, shapes, label_column="scene", baselines=False, out=tmp_path / "theirs.json")
+    assert found["rows"] == theirs["rows"]
+    shutil.rmtree(tmp_path / "masks" / "00003")
+    fewer = class_maps(run, tmp_path / "own.csv", **more, baselines=False, out=tmp_path / "fewer.json")
+    assert [note for note in fewer["notes"] if "00003.mp4 (no masks in" in note]
+    with pytest.raises(ReelvecError, match="name one"):
+        class_maps(run, shapes, label_column="motion,scene", out=tmp_path / "x.json")
 
 
 def test_class_maps(run: Path, shapes: Path) -> None:
@@ -85,5 +125,5 @@ def test_class_maps(run: Path, shapes: Path) -> None:
 
 def test_a_set_without_truth(run: Path, shapes: Path, tmp_path: Path) -> None:
     shutil.copytree(shapes, tmp_path / "bare", ignore=shutil.ignore_patterns("truth"))
-    with pytest.raises(ReelvecError, match="no folder truth"):
+    with pytest.raises(ReelvecError, match=r"no folder .*truth with masks"):
         class_maps(run, tmp_path / "bare")

@@ -197,3 +197,29 @@ def test_values_are_read_again_as_they_were(value: Any) -> None:
 
     assert parse_settings([f"x={written(value)}"]) == {"x": value}
     assert split_words([f"x={written(value)}"])[0] == []
+
+
+def test_a_suite_with_masks_of_ones_own(run: Path, folder: Path, tmp_path: Path, asked: list[Any]) -> None:
+    """Labels outside the generated set: its truth counts as masks of one's own, for both parts that take some."""
+    own = tmp_path / "own.csv"
+    lines = (folder / "shapes/labels.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]
+    own.write_text(
+        "\n".join(["video,place,split", *(f"{folder / 'shapes' / r['path']},{r['scene']},{r['split']}" for r in rows)])
+    )
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for row in rows:
+        if row["split"] == "test":
+            (masks / f"{Path(row['path']).stem}.npz").symlink_to((folder / "shapes/truth" / row["path"]).with_suffix(".npz"))
+    settings = {part: {"masks": masks} for part in ("diagnose_masks", "class_maps")}
+    made = battery(
+        run, own, suite="quick", label_column="place", path_column="video", clips=1, settings=SUITE_SETTINGS | settings
+    )
+    assert {"diagnose_masks", "class_maps"} <= {part["name"] for part in made["parts"]}, made["left_out"]
+    [(name, _, named)] = typed_again(run, asked)
+    assert (name, named["label_column"], named["path_column"]) == ("battery", "place", "video")
+    for part in settings:
+        assert named["settings"][part]["masks"] == str(masks)
+        assert not {"path_column", "label_column"} & set(named["settings"][part])

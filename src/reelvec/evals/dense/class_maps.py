@@ -1,4 +1,4 @@
-"""Where a class is seen: Grad-CAM after a linear probe, measured on the generated set, whose masks are known.
+"""Where a class is seen: Grad-CAM after a linear probe, measured on labelled videos with masks.
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017, equations 1, 2.
 """
@@ -17,17 +17,15 @@ from torch import Tensor
 
 from reelvec.core import Encoder, EncoderCard, ReelvecError, write_json
 from reelvec.core.shapes import Float, Int, UInt8
-from reelvec.data.clips import clip_seconds, frames_at
 from reelvec.data.index import Index
 from reelvec.data.loader import ClipLoader, EvenPlan
-from reelvec.data.shapes import Truth
-from reelvec.data.streams import step_seconds
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress, encoder_reader, extract, whole_videos
 from reelvec.evals.dense.frame_maps import refuse_motion
 from reelvec.evals.dense.frame_picture import Block, draw_blocks, with_heat
+from reelvec.evals.dense.given_masks import masks_beside, masks_of_clip
 from reelvec.evals.dense.localisation import AREA, energy, share_inside
-from reelvec.evals.evaluate import encoder_facts, find_videos
+from reelvec.evals.evaluate import TEST_SHARE, encoder_facts, find_videos
 from reelvec.evals.features import UNTRAINED, untrained_encoder, untrained_in_words
 from reelvec.evals.intervals import over_episodes
 from reelvec.evals.kept_steps import load_encoder
@@ -63,9 +61,14 @@ def grad_cam(
 
 def class_maps(
     run: str | os.PathLike[str],
-    shapes: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
     *,
-    label_column: str = "motion",
+    masks: str | os.PathLike[str] | None = None,
+    label_column: str | None = None,
+    path_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    accept_shared_sources: bool = False,
     encoder: str = "visual",
     device: str | None = None,
     workers: int = 0,
@@ -74,39 +77,42 @@ def class_maps(
     out: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Fit a linear probe on a generated set and say how much of what speaks for a class lies on the moving things.
+    """Fit a linear probe on labelled videos and say how much of what speaks for a class lies on the masked things.
 
-    `shapes` is a folder that `reelvec shapes` made, with its truth. A probe for `label_column` is fitted on the middle clips of
-    the training videos; Grad-CAM of the true class is taken on those of the test videos.
+    `labels` and `masks` are those of `diagnose_masks`: a folder that `reelvec shapes` made, with its truth, or labels and masks
+    of one's own. A probe for `label_column` (None: the motion of a generated set, else the only column) is fitted on the middle
+    clips of the training videos; Grad-CAM of the true class is taken on those of the test videos that have masks.
 
-    Returns what is written to `out` (None: evals/<shapes>-<label>-classmaps-step<step>.json in the run folder): {"run", "data",
-    "encoder", "protocol", "notes", "rows", "file", "picture"}. A row is an encoder: {"name", "accuracy" of its probe,
+    Returns what is written to `out` (None: evals/<labels>-<label>-classmaps-step<step>.json in the run folder): {"run", "data",
+    "asked", "encoder", "protocol", "notes", "rows", "file", "picture"}. A row is an encoder: {"name", "accuracy" of its probe,
     "grad-cam", "energy": {"inside", "low", "high"}, "blank": share of clips where nothing speaks for the class}; the row of the
     mask's area has "energy" alone, which is what no preference gives. Shares between 0 and 1.
-    Raises ReelvecError for a folder that is no such set, and for an encoder that does not read RGB.
+    Raises ReelvecError for labels and masks that do not fit, and for an encoder that does not read RGB.
     """
     network, card = load_encoder(run, encoder)
     refuse_motion(card, "show where classes are seen")
-    root = Path(shapes).resolve()
-    if not (root / "truth").is_dir():
-        raise ReelvecError(
-            f"show where classes are seen in {shapes}",
-            "no folder truth/ with masks",
-            "give a set made by `reelvec shapes`, with its truth",
-        )
-    labelled = read_labels(root / "labels.csv", path_column="path", label_column=label_column, split_column="split")
-    sides = labelled.test_mask(label_column, 0.5, seed)
+    source, asked = Path(labels).resolve(), f"show where classes are seen in {labels}"
+    given = masks_beside(asked, source, masks)
+    labelled = read_labels(
+        given.table, path_column=path_column, split_column=split_column, group_column=group_column,
+        label_column=label_column or ("motion" if given.table != source else None), accept_shared_sources=accept_shared_sources,
+    )  # fmt: skip
+    if len(labelled.columns) > 1:
+        raise ReelvecError(asked, f"label columns {', '.join(labelled.columns)}", "name one: label_column=...")
+    (label_column,) = labelled.columns
+    sides = labelled.test_mask(label_column, TEST_SHARE, seed)
     found, usable, left_out = find_videos(labelled, [card], None, workers)
     names = sorted({video.labels[label_column] for video in labelled.videos})
-    labels = {row: names.index(labelled.videos[number].labels[label_column]) for number, row in usable}
+    class_of = {row: names.index(labelled.videos[number].labels[label_column]) for number, row in usable}
     train = [row for number, row in usable if not sides[number]]
-    test = [row for number, row in usable if sides[number]]
-    missing = [row for row in test if not _truth_file(root, found, row).is_file()]
-    if missing or not train or not test:
+    places = {row: given.of(labelled.videos[number].path) for number, row in usable if sides[number]}
+    test = [row for row, place in places.items() if place is not None]
+    left_out |= {found.row(row).path: f"no masks in {given.masks}" for row, place in places.items() if place is None}
+    if not train or not test:
         raise ReelvecError(
-            f"show where classes are seen in {shapes}",
-            f"{len(train)} training and {len(test)} test videos, {len(missing)} of these without masks in truth/",
-            "make the set again: reelvec shapes",
+            asked,
+            f"{len(train)} training videos, and of {len(places)} test videos {len(test)} with masks in {given.masks}",
+            "name masks as the videos: VIDEO.npz or VIDEO/*.png for VIDEO.mp4",
         )
     on_device = choose_device(device)
     networks = [(encoder, network)]
@@ -115,7 +121,7 @@ def class_maps(
     readers = [encoder_reader(name, one, card, on_device) for name, one in networks]
     pieces = whole_videos(found, train)
     read = extract(readers, found, pieces, clips=1, device=on_device, workers=workers, on_progress=on_progress)
-    y = torch.tensor([labels[row] for row in train])[torch.from_numpy(read.found)]
+    y = torch.tensor([class_of[row] for row in train])[torch.from_numpy(read.found)]
     probes = {
         name: Linear(seed=seed).fit(torch.from_numpy(x[read.found]), y, len(names)).to(on_device)
         for name, x in read.vectors.items()
@@ -127,21 +133,30 @@ def class_maps(
         for batch in loader.batches():
             rows, starts = batch.rows.tolist(), batch.start_seconds[:, 0].tolist()
             frames = centre_view(batch.to(on_device).clip(card.needs.streams[0].stream, 0), card.size)
-            masks = [_masks(root, found, card, row, start) for row, start in zip(rows, starts, strict=True)]
-            areas += [float((mask != 0).mean()) for mask in masks]
-            classes = torch.tensor([labels[row] for row in rows], device=on_device)
+            of_clips = [_masks(places[row], found, card, row, start) for row, start in zip(rows, starts, strict=True)]
+            areas += [float((mask != 0).mean()) for mask in of_clips]
+            classes = torch.tensor([class_of[row] for row in rows], device=on_device)
             cams = {
-                name: _measure(one, probes[name].logits, normalise(frames, card.mean, card.std), classes, masks, measured[name])
+                name: _measure(
+                    one, probes[name].logits, normalise(frames, card.mean, card.std), classes, of_clips, measured[name]
+                )
                 for name, one in networks
             }
             for i in range(min(len(rows), _SHOWN_VIDEOS - len(shown))):
                 title = f"{Path(found.row(rows[i]).path).name}: {names[int(classes[i])]}"
-                shown.append(_block(title, frames[i], masks[i], {n: cam[i] for n, cam in list(cams.items())[:2]}))
+                shown.append(_block(title, frames[i], of_clips[i], {n: cam[i] for n, cam in list(cams.items())[:2]}))
     kind = f"-{label_column}-classmaps"
-    file = Path(out) if out is not None else result_file(Path(run), root, card.step, kind)
+    file = Path(out) if out is not None else result_file(Path(run), source, card.step, kind)
     result: dict[str, Any] = {
         "run": str(run),
-        "data": str(shapes),
+        "data": str(labels),
+        "asked": {
+            "masks": None if masks is None else str(masks),
+            "path_column": path_column,
+            "split_column": split_column,
+            "group_column": group_column,
+            "accept_shared_sources": accept_shared_sources,
+        },
         "encoder": {"name": encoder, **encoder_facts(network, card)},
         "protocol": {
             "clips": "the middle clip of each video",
@@ -163,8 +178,8 @@ def class_maps(
     }
     write_json(file, result)
     words = [
-        f"What speaks for the {label_column}: {Path(run).name}, {root.name}",
-        "Grad-CAM of the true class from low (dark) to high (bright); green: outline of the moving things",
+        f"What speaks for the {label_column}: {Path(run).name}, {source.name}",
+        "Grad-CAM of the true class from low (dark) to high (bright); green: outline of the masked things",
     ]
     draw_blocks(words, shown, file.with_suffix(".png"))
     return result
@@ -222,16 +237,16 @@ def _share(networks: list[list[float]]) -> dict[str, float | None]:
     return {"inside": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
 
 
-def _truth_file(root: Path, found: Index, row: int) -> Path:
-    return (root / "truth" / Path(found.row(row).path).relative_to(root)).with_suffix(".npz")
-
-
-def _masks(root: Path, found: Index, card: EncoderCard, row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
-    """Read the masks of the frames that a clip shows."""
-    video, need = found.row(row), card.needs.streams[0]
-    masks = Truth.load(_truth_file(root, found, row)).masks
-    times = clip_seconds(start_seconds, need.frames, step_seconds(need, card.needs, video))
-    return masks[frames_at(np.arange(len(masks)) / video.frames_per_second, video.duration_seconds, times)]
+def _masks(place: Path | None, found: Index, card: EncoderCard, row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
+    """Read the masks of what the encoder sees of a clip: the centre square, or all of frames that are squeezed to one."""
+    assert place is not None  # rows without are not tested
+    masks = masks_of_clip(place, found.row(row), card, start_seconds)
+    if card.needs.fit == "square":
+        return masks
+    height, width = masks.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return masks[:, top : top + side, left : left + side]
 
 
 def _block(title: str, clip: Float[Tensor, "3 t s s"], masks: UInt8[np.ndarray, "t h w"], cams: dict[str, Tensor]) -> Block:

@@ -184,8 +184,12 @@ def _suite(summary: Json, parts: Mapping[str, Measured], run: str) -> str:
             words += [flag, str(found[kind][key])]
     for part in ("diagnose", "diagnose_masks", "class_maps", "localisation", "propagation", "detection"):
         if part in found:
-            passed = {name: common[name] for name in _PASSED[part] if name in common}
-            words += _of_part(part, arguments_of(part, found[part]), passed)
+            asked = arguments_of(part, found[part])
+            handed = (*_PASSED[part], *_COLUMNS, "label_column") if part in _MASKED and "masks" in asked else _PASSED[part]
+            passed = {name: common[name] for name in handed if name in common}
+            if part == "diagnose_masks" and labels:  # masks of a generated set are its own
+                passed["masks"] = str(Path(labels["labels"]).parent / "truth")
+            words += _of_part(part, asked, passed)
     return command_line(words)
 
 
@@ -195,6 +199,8 @@ _PASSED: dict[Kind, tuple[str, ...]] = {
     "localisation": ("seed",), "propagation": ("seed",), "detection": ("seed",),
 }  # fmt: skip
 """arguments that a suite hands on to its parts"""
+_MASKED: tuple[Kind, ...] = ("diagnose_masks", "class_maps")
+"""parts that take masks of one's own beside the labels, and then the columns of these"""
 
 
 def _of_part(part: Kind, given: Mapping[str, Any], passed: Mapping[str, Any]) -> list[str]:
@@ -202,6 +208,6 @@ def _of_part(part: Kind, given: Mapping[str, Any], passed: Mapping[str, Any]) ->
     own = {name: value for name, value in given.items() if passed.get(name) != value}
     if part in ("propagation", "localisation"):  # the quick suite makes frames small
         own["size"] = given.get("size", 240 if part == "localisation" else None)
-    if part == "diagnose_masks":  # which of its columns stand in the labels is for the suite to say; masks are the set's own
-        own = {name: value for name, value in own.items() if name not in ("masks", "path_column", "split_column")}
+    if part == "diagnose_masks":  # which of its columns stand in the labels is for the suite to say
+        own = {name: value for name, value in own.items() if name not in ("path_column", "split_column")}
     return _words(own, f"{part}.")
