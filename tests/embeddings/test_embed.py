@@ -1,7 +1,8 @@
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -98,20 +99,19 @@ def test_a_stopped_run_goes_on_and_a_finished_one_rests(
     whole = embed(run, videos, tmp_path / "whole.parquet")
     monkeypatch.setattr(embed_module, "VIDEOS_IN_PART", 2)
     out = tmp_path / "emb.parquet"
-    real, calls = embed_module.extract, []
+    real = embed_module.extract_in_parts
 
-    def dies_at_the_third(*arguments: object, **keywords: object) -> object:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments, **keywords)
+    def dies_at_the_third(*arguments: object, **keywords: object) -> Iterator[object]:
+        yield from itertools.islice(real(*arguments, **keywords), 2)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(embed_module, "extract", dies_at_the_third)
+    monkeypatch.setattr(embed_module, "extract_in_parts", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         embed(run, videos, out)
     assert not out.exists()
     parts = sorted((tmp_path / "emb.parquet.parts").iterdir())
     assert [part.name for part in parts] == ["part-00000.parquet", "part-00001.parquet"]
+    monkeypatch.setattr(embed_module, "extract_in_parts", real)
     parts[1].write_bytes(parts[1].read_bytes()[:-50])  # a part that a full disk cut short is not believed
     assert embed(run, videos, out)["computed"] == 3
     assert embed(run, videos, out)["computed"] == 0
@@ -121,18 +121,21 @@ def test_a_stopped_run_goes_on_and_a_finished_one_rests(
     assert whole["rows"] == len(second)
 
 
-def test_a_part_is_handed_its_own_rows_alone(run: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers write what they are handed to TMPDIR: the index of a million videos once for each part would be too much."""
-    monkeypatch.setattr(embed_module, "VIDEOS_IN_PART", 2)
-    real, handed = embed_module.extract, []
+def test_workers_are_started_once_for_many_parts_and_handed_their_rows_alone(
+    run: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers write what they are handed to TMPDIR: the index of a million videos for each part would be too much."""
+    monkeypatch.setattr(embed_module, "VIDEOS_IN_PART", 1)
+    monkeypatch.setattr(embed_module, "_PARTS_AT_ONCE", 3)
+    real, handed = embed_module.extract_in_parts, []
 
-    def counting(readers: list, index: Index, pieces: list, **keywords: object) -> object:
-        handed.append([Path(index.row(row).path).name for row in range(len(index))])
-        return real(readers, index, pieces, **keywords)
+    def counting(reader: object, index: Index, parts: list, **keywords: object) -> Iterator[object]:
+        handed.append(([Path(index.row(row).path).name for row in range(len(index))], len(parts)))
+        return real(reader, index, parts, **keywords)
 
-    monkeypatch.setattr(embed_module, "extract", counting)
+    monkeypatch.setattr(embed_module, "extract_in_parts", counting)
     embed(run, videos, tmp_path / "emb.parquet", workers=1)
-    assert handed == [["0.mp4", "1.mp4"], ["2.mp4", "3.mp4"], ["4.mp4"]]
+    assert handed == [(["0.mp4", "1.mp4", "2.mp4"], 3), (["3.mp4", "4.mp4"], 2)]
     assert [Path(path).name for path in Embeddings(tmp_path / "emb.parquet").paths] == [f"{i}.mp4" for i in range(5)]
 
 

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from reelvec.core import Needs, ReelvecError, Stream, StreamNeed
 from reelvec.data.decode import Decoded
 from reelvec.data.index import Index, VideoRow, index
-from reelvec.engine.extract import Piece, Reader, clips_of, extract, whole_videos
+from reelvec.engine.extract import Piece, Reader, clips_of, extract, extract_in_parts, whole_videos
 
 extract_module = sys.modules["reelvec.engine.extract"]
 
@@ -168,3 +169,42 @@ def test_readers_that_change_clips_share_the_decoding(videos: Index, decoded: li
     assert len(set(numbers[3])) == 6
     assert numbers[1] == [(3 << 32) + 1833]
     assert set(numbers[1]) < set(numbers[3])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_parts_are_what_each_gives_by_itself(workers: int, tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    """Also a part of which nothing can be read, between others and last; windows of one video share a part."""
+    for number in (0, 1, 3, 4):
+        make_video(tmp_path / f"{number}.mp4", frames=20 + number)
+    for number in (2, 5):
+        shutil.copy(tmp_path / "1.mp4", tmp_path / f"{number}.mp4")
+    found = index(tmp_path, workers=0)
+    for number in (2, 5):
+        (tmp_path / f"{number}.mp4").write_bytes(b"broken since it was probed")
+    reader = Reader("mean", needs(), 32, mean_of_frames)
+    parts = [
+        [Piece(0, 0.0, 0.4), Piece(0, 0.2, 0.6), *whole_videos(found, [1])],
+        whole_videos(found, [2]),
+        whole_videos(found, [3, 4]),
+        whole_videos(found, [5]),
+    ]
+    told: list[tuple[int, int]] = []
+    got = list(
+        extract_in_parts(
+            reader, found, parts, clips=2, device=CPU, workers=workers, on_progress=lambda *at: told.append(at[:2])
+        )
+    )
+    assert len(got) == len(parts)
+    for part, mine in zip(parts, got, strict=True):
+        alone = extract([reader], found, part, clips=2, device=CPU)
+        assert mine.found.tolist() == alone.found.tolist()
+        assert mine.left_out == alone.left_out
+        assert mine.vectors.keys() == alone.vectors.keys()
+        for name in mine.vectors:
+            np.testing.assert_array_equal(mine.vectors[name], alone.vectors[name])
+    assert told[-1] == (6, 7)  # the last part gives nothing to tell of
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_no_parts_are_nothing(videos: Index) -> None:
+    assert list(extract_in_parts(Reader("mean", needs(), 32, mean_of_frames), videos, [], device=CPU)) == []

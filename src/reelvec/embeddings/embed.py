@@ -3,6 +3,8 @@
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from reelvec.data.index import Index, index
 from reelvec.data.streams import check_needs
 from reelvec.embeddings.table import Made, fingerprint, make_table, read_made, write_table
 from reelvec.engine.device import choose_device
-from reelvec.engine.extract import OnProgress, Piece, Reader, encoder_reader, extract
+from reelvec.engine.extract import OnProgress, Piece, Reader, encoder_reader, extract_in_parts
 
 VIDEOS_IN_PART = 64
 """what a stopped run loses at most is one part"""
+_PARTS_AT_ONCE = 256
+"""parts that workers are started for: they are handed the index of these videos, once"""
 
 _ROUNDING_SECONDS = 1e-6
 
@@ -77,17 +81,21 @@ def embed(
     computed = 0
     if before is None or not before.same_work(made):
         reader = encoder_reader(encoder, network, card, on_device)
-        files = []
-        for number, first in enumerate(range(0, len(rows), VIDEOS_IN_PART)):
-            chunk = rows[first : first + VIDEOS_IN_PART]
-            file = parts / f"part-{number:05d}.parquet"
-            shown = _part_progress(on_progress, first, len(chunk), len(rows))
-            computed += _write_part(file, reader, probed.part(chunk), made, on_device, workers, shown)
-            files.append(file)
+        cut = [rows[first : first + VIDEOS_IN_PART] for first in range(0, len(rows), VIDEOS_IN_PART)]
+        files = [parts / f"part-{number:05d}.parquet" for number in range(len(cut))]
+        missing = [number for number, file in enumerate(files) if not _has(file, _made_of(probed.paths(cut[number]), made))]
+        done = len(rows) - sum(len(cut[number]) for number in missing)
+        for first in range(0, len(missing), _PARTS_AT_ONCE):
+            some = missing[first : first + _PARTS_AT_ONCE]
+            videos_of = [cut[number] for number in some]
+            shown = _progress_in_videos(on_progress, done, sum(map(len, videos_of)), len(rows))
+            _write_parts([files[n] for n in some], reader, probed, videos_of, made, on_device, workers, shown)
+            done += sum(map(len, videos_of))
+        computed = sum(len(cut[number]) for number in missing)
         _merge(files, out, made)
     shutil.rmtree(parts, ignore_errors=True)
-    done = read_made(out)
-    assert done is not None
+    made_now = read_made(out)
+    assert made_now is not None
     content = pq.ParquetFile(out)
     first_row = next(content.iter_batches(1, columns=["vector"]))
     return {
@@ -97,7 +105,7 @@ def embed(
         "dim": len(first_row.column("vector")[0]),
         "encoder": encoder,
         "weights_sha256": card.weights_sha256,
-        "left_out": [{"path": path, "reason": reason} for path, reason in sorted(done.left_out.items())],
+        "left_out": [{"path": path, "reason": reason} for path, reason in sorted(made_now.left_out.items())],
         "computed": computed,
     }
 
@@ -122,49 +130,63 @@ def _check_windows(window_seconds: float | None, hop_seconds: float | None, clip
         raise ReelvecError(f"embed with hop_seconds={hop_seconds}", "no window that could hop", "give window_seconds= as well")
 
 
-def _part_progress(on_progress: OnProgress | None, first: int, videos: int, total: int) -> OnProgress | None:
-    """Count in videos of the whole work, though a part counts in spans of its own."""
+def _progress_in_videos(on_progress: OnProgress | None, before: int, videos: int, total: int) -> OnProgress | None:
+    """Count in videos of the whole work, though spans are what is read."""
     if on_progress is None:
         return None
-    return lambda done, spans, text: on_progress(first + done * videos // max(spans, 1), total, text)
+    return lambda done, spans, text: on_progress(before + done * videos // max(spans, 1), total, text)
 
 
-def _write_part(
-    file: Path,
+def _made_of(paths: Sequence[str], made: Made) -> Made:
+    """Return what a part of these videos says of itself."""
+    return made.model_copy(update={"videos": fingerprint(paths), "left_out": {}})
+
+
+def _has(file: Path, made: Made) -> bool:
+    """Whether a file holds this part already, whole."""
+    before = read_made(file)
+    return before is not None and before.same_work(made)
+
+
+def _write_parts(
+    files: Sequence[Path],
     reader: Reader,
-    part: Index,
+    probed: Index,
+    videos_of: Sequence[np.ndarray],
     made: Made,
     device: torch.device,
     workers: int,
     on_progress: OnProgress | None,
-) -> int:
-    """Write the vectors of a part's videos unless the file has them already; returns how many videos were read.
+) -> None:
+    """Write the vectors of some parts' videos, each as soon as it is done.
 
-    The part has an index of its own: workers are handed the rows that they read, not those of all videos.
+    They have an index of their own: workers are handed the rows that they read, not those of all videos.
     """
-    paths = part.paths(range(len(part)))
-    mine = made.model_copy(update={"videos": fingerprint(paths), "left_out": {}})
-    before = read_made(file)
-    if before is not None and before.same_work(mine):
-        return 0
-    of_rows = [part.row(row) for row in range(len(part))]
-    pieces = [
-        Piece(row.row, start, end)
-        for row in of_rows
-        for start, end in windows(row.duration_seconds, made.window_seconds, made.hop_seconds)
-    ]
-    read = extract([reader], part, pieces, clips=made.clips, device=device, workers=workers, on_progress=on_progress)
-    vectors = read.vectors.get(reader.name, np.zeros((len(pieces), 0), np.float32))[read.found]
-    kept = [piece for piece, found in zip(pieces, read.found, strict=True) if found]
-    table = make_table(
-        [paths[piece.row] for piece in kept],
-        [piece.start_seconds for piece in kept],
-        [piece.end_seconds for piece in kept],
-        vectors,
-        mine.model_copy(update={"left_out": read.left_out}),
+    ours = probed.part(np.concatenate(videos_of))
+    pieces_of, first = [], 0
+    for videos in videos_of:
+        of_rows = [ours.row(row) for row in range(first, first + len(videos))]
+        pieces_of.append([
+            Piece(row.row, start, end)
+            for row in of_rows
+            for start, end in windows(row.duration_seconds, made.window_seconds, made.hop_seconds)
+        ])  # fmt: skip
+        first += len(videos)
+    read_of = extract_in_parts(
+        reader, ours, pieces_of, clips=made.clips, device=device, workers=workers, on_progress=on_progress
     )
-    write_whole(file, lambda target: pq.write_table(table, target))
-    return len(part)
+    with closing(read_of):  # its workers end whatever happens here
+        for file, videos, pieces, read in zip(files, videos_of, pieces_of, read_of, strict=True):
+            vectors = read.vectors.get(reader.name, np.zeros((len(pieces), 0), np.float32))[read.found]
+            kept = [piece for piece, found in zip(pieces, read.found, strict=True) if found]
+            table = make_table(
+                [ours.row(piece.row).path for piece in kept],
+                [piece.start_seconds for piece in kept],
+                [piece.end_seconds for piece in kept],
+                vectors,
+                _made_of(probed.paths(videos), made).model_copy(update={"left_out": read.left_out}),
+            )
+            write_whole(file, partial(pq.write_table, table))
 
 
 def _merge(files: Sequence[Path], out: Path, made: Made) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,30 +141,98 @@ def extract(
     groups = _groups(readers)
     for number, (needs, members) in enumerate(groups):
         jobs = _cut(index, pieces, needs, clips)
-        sums: dict[str, Tensor] = {}
-        counts = torch.zeros(len(pieces), dtype=torch.float64)
-        with (
-            torch.inference_mode(),
-            ClipLoader(index, needs, _JobPlan(tuple(jobs)), 1, workers=workers) as loader,
-        ):
+        sums = _Sums(len(pieces))
+        with torch.inference_mode(), ClipLoader(index, needs, _JobPlan(tuple(jobs)), 1, workers=workers) as loader:
             for batch in loader.batches(_batches(jobs)):
-                read = [piece for sample in batch.numbers.tolist() for piece in jobs[sample].pieces]
-                if not read:
-                    continue
-                where = torch.tensor(read)
-                counts.index_add_(0, where, torch.ones(len(read), dtype=torch.float64))
-                for name, part, features in _vectors_of(batch.to(device), members):
-                    total = sums.setdefault(name, torch.zeros(len(pieces), features.shape[1], dtype=torch.float64))
-                    total.index_add_(0, where[part], features.double().cpu())
+                sums.add(batch, jobs, members, device)
                 if on_progress:
-                    done = int((counts > 0).sum()) + number * len(pieces)
+                    done = sums.done + number * len(pieces)
                     on_progress(done, len(groups) * len(pieces), index.row(int(batch.rows[-1])).path)
             left_out |= {quarantined.path: quarantined.reason for quarantined in loader.quarantine}
-        found &= (counts > 0).numpy()
-        for name, total in sums.items():
-            vectors[name] = (total / counts.clamp(min=1)[:, None]).float().numpy()
+        found &= sums.found
+        vectors |= sums.means()
     _refuse_non_finite(vectors)
     return Extracted(vectors, found, left_out)
+
+
+def extract_in_parts(
+    reader: Reader,
+    index: Index,
+    parts: Sequence[Sequence[Piece]],
+    *,
+    clips: int | None = None,
+    device: torch.device,
+    workers: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Generator[Extracted, None, None]:
+    """Yield what `extract` returns for each part, in order; workers are started once and read ahead into the next part.
+
+    No two parts hold pieces of one video.
+    """
+    ((needs, members),) = _groups([reader])
+    jobs: list[_Job] = []
+    batches: list[list[int]] = []
+    part_of: list[int] = []
+    for number, pieces in enumerate(parts):
+        of_part = _cut(index, pieces, needs, clips)
+        batches += [[len(jobs) + job for job in together] for together in _batches(of_part)]
+        jobs += of_part
+        part_of += [number] * len(of_part)
+    finished, total = 0, sum(map(len, parts))
+    with ClipLoader(index, needs, _JobPlan(tuple(jobs)), 1, workers=workers) as loader:
+
+        def result_of(pieces: Sequence[Piece], sums: _Sums) -> Extracted:
+            paths = {index.row(row).path for row in {piece.row for piece in pieces}}
+            left_out = {one.path: one.reason for one in loader.quarantine if one.path in paths}
+            vectors = sums.means()
+            _refuse_non_finite(vectors)
+            return Extracted(vectors, sums.found, left_out)
+
+        at, sums = 0, _Sums(len(parts[0]) if parts else 0)
+        for batch in loader.batches(batches):
+            while at < part_of[int(batch.numbers[0])]:
+                yield result_of(parts[at], sums)
+                finished += len(parts[at])
+                at, sums = at + 1, _Sums(len(parts[at + 1]))
+            with torch.inference_mode():  # not around the yield: it would hold in whoever goes on
+                sums.add(batch, jobs, members, device)
+            if on_progress:
+                on_progress(finished + sums.done, total, index.row(int(batch.rows[-1])).path)
+        while at < len(parts):
+            yield result_of(parts[at], sums)
+            at += 1
+            sums = _Sums(len(parts[at]) if at < len(parts) else 0)
+
+
+class _Sums:
+    """Vectors of pieces, added up clip by clip."""
+
+    def __init__(self, pieces: int) -> None:
+        self.counts = torch.zeros(pieces, dtype=torch.float64)
+        self.sums: dict[str, Tensor] = {}
+
+    @property
+    def found(self) -> Bool[np.ndarray, "pieces"]:
+        """Pieces of which something was read."""
+        return (self.counts > 0).numpy()
+
+    @property
+    def done(self) -> int:
+        """How many these are."""
+        return int((self.counts > 0).sum())
+
+    def add(self, batch: Batch, jobs: Sequence[_Job], readers: Sequence[Reader], device: torch.device) -> None:
+        """Compute the vectors of a batch's clips and add them to those of their pieces."""
+        read = [piece for sample in batch.numbers.tolist() for piece in jobs[sample].pieces]
+        where = torch.tensor(read, dtype=torch.long)
+        self.counts.index_add_(0, where, torch.ones(len(read), dtype=torch.float64))
+        for name, part, features in _vectors_of(batch.to(device), readers):
+            total = self.sums.setdefault(name, torch.zeros(len(self.counts), features.shape[1], dtype=torch.float64))
+            total.index_add_(0, where[part], features.double().cpu())
+
+    def means(self) -> dict[str, Float[np.ndarray, "pieces _"]]:
+        """Return the mean of each piece, zeros where nothing was read."""
+        return {name: (total / self.counts.clamp(min=1)[:, None]).float().numpy() for name, total in self.sums.items()}
 
 
 def _groups(readers: Sequence[Reader]) -> list[tuple[Needs, list[Reader]]]:
