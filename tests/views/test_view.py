@@ -5,9 +5,12 @@ import torch
 from pydantic import ValidationError
 from torchvision.transforms.v2 import functional as oracle
 
-from reelvec.core import Clips, Draws, ReelvecError
+from reelvec.core import Clips, Draws, PlaneClips, ReelvecError
 from reelvec.views import ViewConfig, apply_geometry, centre_view, make_view, normalise
+from reelvec.views.blur import gaussian_blur, kernel_side
 from reelvec.views.colour import NEUTRAL
+from reelvec.views.colour_matrix import colour_matrix
+from reelvec.views.geometry import crop
 
 FULL = ViewConfig(
     size=12, jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.3, blur=0.5, solarise=0.3,
@@ -37,9 +40,10 @@ def one(clips, i):
 
 @pytest.mark.parametrize("colour", ["after_crop", "before_crop"])
 @pytest.mark.parametrize("consistent", [True, False])
-def test_a_batch_equals_its_samples_one_by_one(clips, colour, consistent):
+@pytest.mark.parametrize("arithmetic", ["exact", "fast"])
+def test_a_batch_equals_its_samples_one_by_one(clips, colour, consistent, arithmetic):
     """Neither batch-mates nor padding nor the place in the batch matter."""
-    config = FULL.model_copy(update={"colour": colour, "consistent": consistent})
+    config = FULL.model_copy(update={"colour": colour, "consistent": consistent, "arithmetic": arithmetic})
     whole = make_view(clips, config, draws())
     rows = len(whole.box) // 6
     for i in range(6):
@@ -120,6 +124,48 @@ def test_fast_arithmetic_is_near_the_exact_one_with_the_same_draws(clips):
     far = (exact.frames - fast.frames).abs() * FULL.std[0] * 255  # grey levels
     assert far.median() < 1.5  # rounding to uint8; where a step clamps, more
     assert far.mean() < 8
+
+
+def planes_of(clips: Clips) -> PlaneClips:
+    """Some planes of these sizes; the matrices give colours beyond black and white too."""
+    draw = torch.Generator().manual_seed(3)
+    batch, n, _, time, height, width = clips.shape
+    luma = torch.randint(0, 256, (batch, n, 1, time, height, width), dtype=torch.uint8, generator=draw)
+    half = ((height + 1) // 2, (width + 1) // 2)
+    chroma = torch.randint(90, 166, (batch, n, 2, time, *half), dtype=torch.uint8, generator=draw)
+    matrix = torch.tensor([[1.0, 0.0, 1.4, -179.0], [1.0, -0.34, -0.71, 135.0], [1.0, 1.77, 0.0, -226.0]])
+    return PlaneClips(luma, chroma, matrix.expand(batch, 3, 4).contiguous(), clips.size)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "planes"])
+def test_pixels_that_stay_bytes_are_the_floats_rounded(clips, kind):
+    """Crop, one matrix of colours, blur: no step is more than its rounding away from the same on floats."""
+    clips = planes_of(clips) if kind == "planes" else clips
+    config = FULL.model_copy(update={"arithmetic": "fast", "solarise": 0.0, "mean": (0, 0, 0), "std": (1, 1, 1)})
+    view = make_view(clips, config, draws())
+    assert (view.colours.sigma > 0).any()
+    assert view.colours.grey.any()
+    floats = Clips(clips.box(slice(None), 0, clips.shape[-2], 0, clips.shape[-1]).float(), clips.size)
+    values = crop(floats, view.box, view.flipped, config.size)
+    rgb = clips.to_rgb if kind == "planes" else torch.eye(3, 4).expand(len(values), 3, 4)
+    means = rgb[:, :, :3] @ values.mean((2, 3, 4))[:, :, None] + rgb[:, :, 3:]
+    colours = colour_matrix(view.colours.factors, view.colours.order, view.colours.grey, means[:, :, 0] / 255)
+    for i in range(len(values)):
+        x = torch.einsum("ij,jthw->ithw", rgb[i, :, :3], values[i]) + rgb[i, :, 3][:, None, None, None]
+        x = torch.einsum("ij,jthw->ithw", colours[i, :, :3], x / 255) + colours[i, :, 3][:, None, None, None]
+        x = x.clamp(0, 1)[None]
+        if view.colours.sigma[i] > 0:
+            x = gaussian_blur(x, view.colours.sigma[i : i + 1], config.blur_kernel or kernel_side(config.size))
+        far = (view.frames[i] - x[0]).abs() * 255
+        assert far.max() < 4, i  # half a level from resizing, more where colours are strengthened, and from two more steps
+        assert far.mean() < 1, i
+
+
+def test_bytes_are_solarised_like_floats(clips):
+    config = ViewConfig(size=12, solarise=1.0, mean=(0.4,) * 3, std=(0.2,) * 3, arithmetic="fast")
+    plain = make_view(clips, config.model_copy(update={"solarise": 0.0}), draws()).frames * 0.2 + 0.4
+    solarised = make_view(clips, config, draws()).frames * 0.2 + 0.4
+    torch.testing.assert_close(solarised, torch.where(plain >= 0.5 - 1e-6, 1 - plain, plain), atol=1e-5, rtol=0)
 
 
 def test_fast_crops_equal_torchvision_on_uint8(clips):

@@ -23,10 +23,10 @@ def gaussian_blur(frames: Float[Tensor, "b c t h w"], sigma: Float[Tensor, "b"],
     if kernel // 2 >= min(height, width):  # the border is mirrored more than once
         return separable(frames, *(_blur_matrix(sigma, length, kernel) for length in (height, width)))
     if frames.device.type == "cpu" and frames.dtype == torch.float32:
-        return _blur_maps(frames.contiguous(), _weights(sigma, kernel))
+        return _blur_maps(frames.contiguous(), gaussian_weights(sigma, kernel))
     batch, reach = len(frames), kernel // 2
     maps = frames.numel() // (batch * height * width)  # of one sample
-    taps = _weights(sigma, kernel).repeat_interleave(maps, 0)[:, None]  # (b c t, 1, kernel)
+    taps = gaussian_weights(sigma, kernel).repeat_interleave(maps, 0)[:, None]  # (b c t, 1, kernel)
     with torch.autocast(frames.device.type, enabled=False):
         padded = F.pad(frames.reshape(1, batch * maps, height, width), (reach, reach, reach, reach), mode="reflect")
         along_rows = F.conv2d(padded, taps[:, :, None], groups=batch * maps)
@@ -44,7 +44,8 @@ def _blur_maps(frames: Float[Tensor, "b c t h w"], taps: Float[Tensor, "b kernel
     return out
 
 
-def _weights(sigma: Float[Tensor, "b"], kernel: int) -> Float[Tensor, "b kernel"]:
+def gaussian_weights(sigma: Float[Tensor, "b"], kernel: int) -> Float[Tensor, "b kernel"]:
+    """Return the weights of a Gaussian cut to `kernel` pixels, for each sigma (pixels); they sum to 1."""
     offset = torch.arange(-(kernel // 2), kernel // 2 + 1, device=sigma.device)
     weight = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     return weight / weight.sum(1, keepdim=True)
@@ -54,7 +55,7 @@ def _blur_matrix(sigma: Float[Tensor, "b"], length: int, kernel: int) -> Float[T
     """Row i holds the weights of the pixels that make pixel i."""
     reach = kernel // 2
     offset = torch.arange(-reach, reach + 1, device=sigma.device)
-    weight = _weights(sigma, kernel)
+    weight = gaussian_weights(sigma, kernel)
     source = torch.arange(length, device=sigma.device)[:, None] + offset
     period = max(2 * (length - 1), 1)  # mirroring at both ends repeats after this many pixels
     source = source.remainder(period)

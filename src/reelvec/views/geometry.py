@@ -7,8 +7,6 @@ of float32 (torchvision rounds uint8 pictures to uint8 again; here they stay flo
 neither padding nor the rest of the picture gets into a view.
 """
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,20 +73,17 @@ def centre_boxes(size: Int[Tensor, "b 2"]) -> Float[Tensor, "b 4"]:
     return box / torch.stack([width, height, width, height], 1)
 
 
-def crop(
-    clips: Clips, box: Float[Tensor, "b 4"], flipped: Bool[Tensor, "b"], size: int, *, in_uint8: bool = False
-) -> Float[Tensor, "b c t size size"]:
+def crop(clips: Clips, box: Float[Tensor, "b 4"], flipped: Bool[Tensor, "b"], size: int) -> Float[Tensor, "b c t size size"]:
     """Cut a box out of each sample (n = 1), resize it to a square of side `size`, and mirror it where `flipped`.
 
-    uint8 becomes [0, 1], other numbers keep their values. The box is relative: x0 y0 x1 y1. With `in_uint8` three-channel
-    uint8 pictures are resized as such where that is faster (on a CPU), and rounded to it, as torchvision does.
+    uint8 becomes [0, 1], other numbers keep their values. The box is relative: x0 y0 x1 y1.
     """
     pixel_box = box.cpu() * clips.size.cpu()[:, [1, 0, 1, 0]]  # on the CPU: it says below what to slice
     out = torch.empty((len(box), *clips.shape[2:4], size, size), device=clips.device)
     whole = pixel_box.round()
     if clips.device.type == "cpu" and bool(((pixel_box - whole).abs() < _TOUCH).all()):
         for i, ((x0, y0, x1, y1), mirrored) in enumerate(zip(whole.int().tolist(), flipped.tolist(), strict=True)):
-            _resize(clips.box(i, y0, y1, x0, x1)[0], mirrored, in_uint8, out[i])
+            _resize(clips.box(i, y0, y1, x0, x1)[0], mirrored, out[i])
     else:
         _crop_by_matrices(clips, pixel_box, flipped, out)
     if isinstance(clips, PlaneClips):
@@ -97,19 +92,10 @@ def crop(
     return out if clips.is_float else out.mul_(1 / 255)
 
 
-def _resize(picture: Shaped[Tensor, "c t h w"], mirrored: bool, in_uint8: bool, out: Float[Tensor, "c t size size"]) -> None:
-    """Resize a box of whole pixels by torch's own antialiased filter: the same numbers, and on a CPU twice as fast.
-
-    It is fastest, several times, on uint8 with the colours of a pixel side by side.
-    """
-    if in_uint8 and picture.dtype == torch.uint8 and len(picture) == 3:
-        planes = picture.numpy()
-        pixels = np.stack([cv2.merge([plane[t] for plane in planes]) for t in range(planes.shape[1])])  # t h w c
-        tall = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    else:
-        tall = picture.transpose(0, 1).float()
+def _resize(picture: Shaped[Tensor, "c t h w"], mirrored: bool, out: Float[Tensor, "c t size size"]) -> None:
+    """Resize a box of whole pixels by torch's own antialiased filter: the same numbers, and on a CPU twice as fast."""
     with torch.autocast("cpu", enabled=False):
-        resized = F.interpolate(tall, out.shape[-2:], mode="bilinear", antialias=True)
+        resized = F.interpolate(picture.transpose(0, 1).float(), out.shape[-2:], mode="bilinear", antialias=True)
     out.copy_((resized.flip(-1) if mirrored else resized).transpose(0, 1))
 
 

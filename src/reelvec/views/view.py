@@ -11,8 +11,10 @@ from reelvec.core.batch import Clips
 from reelvec.core.config import Config
 from reelvec.core.draws import Draws
 from reelvec.core.errors import ReelvecError
+from reelvec.core.planes import PlaneClips
 from reelvec.core.shapes import Bool, Float, Int
 from reelvec.core.spans import counted_as
+from reelvec.views import byte_pixels
 from reelvec.views.blur import gaussian_blur, kernel_side
 from reelvec.views.colour import NEUTRAL, jitter, solarise, to_grey
 from reelvec.views.colour_matrix import apply_colour_matrix, colour_matrix
@@ -50,8 +52,9 @@ class ViewConfig(Config):
     """probability"""
     solarise_threshold: float = 0.5
     arithmetic: Literal["exact", "fast"] = "exact"
-    """exact: what torchvision computes on floats, step by step, colours clamped after each; fast: twice as fast on
-    a CPU: jitter and grey as one matrix of colours, clamped once, hue turned about the grey axis; pictures resized in uint8"""
+    """exact: what torchvision computes on floats, step by step, colours clamped after each; fast: several times as fast on
+    a CPU: jitter and grey as one matrix of colours, clamped once, hue turned about the grey axis; pictures stay bytes, rounded
+    after each step, until they are normalised"""
     colour: Literal["after_crop", "before_crop"] = "after_crop"
     """whether colours change after the crop (CVRL, MoDist) or on the whole picture before it (the rho family)"""
     consistent: bool = True
@@ -124,9 +127,12 @@ def make_view(clips: Clips, settings: ViewConfig, draws: Draws) -> View:
     box, flipped = draw_boxes(size, settings.area, settings.aspect, host), host.chance("flip", settings.flip)
     colours = draw_colours(settings, host)
     with torch.no_grad():
+        if _stays_bytes(clips, settings):
+            frames = _view_of_bytes(clips, size, box, flipped, colours, settings)
+            return View(_join_frames(frames, batch), box, flipped, size, colours)
         if settings.colour == "before_crop":
             clips = _recolour_pictures(clips, size, colours, settings)
-        frames = crop(clips, box, flipped, settings.size, in_uint8=settings.arithmetic == "fast")
+        frames = crop(clips, box, flipped, settings.size)
         if settings.colour == "after_crop":
             recolour(frames, colours, settings)
         shift, scale = _shift_and_scale(settings.mean, settings.std, device)
@@ -165,6 +171,42 @@ def recolour(frames: Float[Tensor, "b c t h w"], colours: Colours, settings: Vie
             some[rows] = gaussian_blur(some[rows], drawn.sigma[rows].to(frames.device), kernel)
         if rows := drawn.solarised.nonzero()[:, 0].tolist():
             some[rows] = solarise(some[rows], settings.solarise_threshold)
+
+
+def _stays_bytes(clips: Clips, settings: ViewConfig) -> bool:
+    """Whether the fast arithmetic can keep the pixels of these clips bytes; a border mirrored more than once it cannot."""
+    kernel = settings.blur_kernel or kernel_side(settings.size)
+    is_fast = settings.arithmetic == "fast" and settings.colour == "after_crop"
+    return is_fast and byte_pixels.are_bytes(clips) and kernel // 2 < settings.size
+
+
+def _view_of_bytes(
+    clips: Clips,
+    size: Int[Tensor, "b 2"],
+    box: Float[Tensor, "b 4"],
+    flipped: Bool[Tensor, "b"],
+    colours: Colours,
+    settings: ViewConfig,
+) -> Float[Tensor, "b 3 t s s"]:
+    """Crop, jitter and grey, blur, solarise, mirror and normalise, clip by clip."""
+    side, kernel = settings.size, settings.blur_kernel or kernel_side(settings.size)
+    cropped = byte_pixels.resized(clips, byte_pixels.whole_boxes(box, size), side)
+    rgb = byte_pixels.to_rgb(clips)
+    mean = (rgb[:, :, :3] @ byte_pixels.mean_values(cropped)[:, :, None])[:, :, 0] + rgb[:, :, 3]
+    jittered = (colours.factors != torch.tensor(NEUTRAL)).any(1) | colours.grey
+    matrix = byte_pixels.composed(colour_matrix(colours.factors, colours.order, colours.grey, mean), rgb, jittered)
+    mixes = [True] * len(cropped) if isinstance(clips, PlaneClips) else jittered.tolist()
+    frames = torch.empty((len(cropped), *clips.shape[2:4], side, side))
+    for i, pixels in enumerate(cropped):
+        if mixes[i]:
+            pixels = byte_pixels.mixed(pixels, matrix[i])
+        if colours.sigma[i] > 0:
+            pixels = byte_pixels.blurred(pixels, colours.sigma[i], kernel)
+        byte_pixels.write_normalised(
+            pixels, frames[i], settings.mean, settings.std, mirrored=bool(flipped[i]),
+            solarise_from=settings.solarise_threshold if colours.solarised[i] else None,
+        )  # fmt: skip
+    return frames
 
 
 def jitter_at_once(frames: Float[Tensor, "b 3 t h w"], colours: Colours) -> None:
