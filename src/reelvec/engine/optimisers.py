@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from reelvec.engine.config import OptimiserConfig
@@ -25,22 +25,31 @@ class Lars(Optimizer):
         """Move every weight once."""
         loss = closure() if closure else None
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                gradient = weight.grad + group["weight_decay"] * weight
-                if group["adapt"]:
-                    weight_norm, gradient_norm = weight.norm(), weight.grad.norm()
-                    local = group["trust"] * weight_norm / (gradient_norm + group["weight_decay"] * weight_norm + 1e-8)
-                    bounded = (local / group["lr"]).clamp(max=1.0) if group["lr"] > 0 else torch.ones_like(local)
-                    # a weight or gradient of exactly zero has no direction to scale by
-                    gradient = gradient * torch.where((weight_norm > 0) & (gradient_norm > 0), bounded, torch.ones_like(local))
-                state = self.state[weight]
-                if "velocity" not in state:
-                    state["velocity"] = torch.zeros_like(weight)
-                state["velocity"].mul_(group["momentum"]).add_(gradient)
-                weight.sub_(group["lr"] * state["velocity"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            for weight in weights:
+                if "velocity" not in self.state[weight]:
+                    self.state[weight]["velocity"] = torch.zeros_like(weight)
+            velocities = [self.state[weight]["velocity"] for weight in weights]
+            steps = torch._foreach_add([weight.grad for weight in weights], weights, alpha=group["weight_decay"])
+            if group["adapt"]:
+                torch._foreach_mul_(steps, self._bounds(weights, group))
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, steps)
+            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
         return loss
+
+    @staticmethod
+    def _bounds(weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Return by what each layer's step is scaled, at most 1; nothing waits for the device."""
+        of_weights = torch.stack(torch._foreach_norm(weights))
+        of_gradients = torch.stack(torch._foreach_norm([weight.grad for weight in weights if weight.grad is not None]))
+        local = group["trust"] * of_weights / (of_gradients + group["weight_decay"] * of_weights + 1e-8)
+        bounded = (local / group["lr"]).clamp(max=1.0) if group["lr"] > 0 else torch.ones_like(local)
+        # a weight or gradient of exactly zero has no direction to scale by
+        has_direction = (of_weights > 0) & (of_gradients > 0)
+        return list(torch.where(has_direction, bounded, torch.ones_like(local)).unbind())
 
 
 def build_optimiser(module: nn.Module, config: OptimiserConfig) -> Optimizer:
