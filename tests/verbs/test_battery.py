@@ -17,6 +17,7 @@ from reelvec.engine import extract as extract_module
 from reelvec.evals.heads.finetune import TRANSFORMER
 from reelvec.verbs.battery import SUITES, battery
 from reelvec.verbs.import_encoder import import_encoder
+from tests.judged_data import write_all
 
 
 @pytest.fixture(scope="module")
@@ -215,10 +216,19 @@ def test_small_transformers_run_through_all_of_it(name: str, shapes: Path, tmp_p
         "finetune": {"transformer": {**TRANSFORMER.model_dump(), **short}, "crops": 1},
         "attentive": {"epochs": 2},
     }
-    got = battery(tmp_path / "encoder", shapes / "labels.csv", suite="full", label_column="motion", settings=settings, clips=1)
-    assert [part["name"] for part in got["parts"]] == ["evaluate", "diagnose", "health", "diagnose_masks", "class_maps"], got[
-        "left_out"
-    ]
+    write_all(tmp_path / "judged")
+    videos = sorted((shapes / "train").glob("*.mp4"))[:6]
+    pairs = [f"{a},{b},{i % 2},{i % 3}" for i, (a, b) in enumerate((a, b) for a in videos for b in videos if a < b)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["first,second,same,fold", *pairs]))
+    got = battery(
+        tmp_path / "encoder", shapes / "labels.csv", suite="full", label_column="motion", clips=1, pairs=tmp_path / "pairs.csv",
+        masks=tmp_path / "judged/davis", boxes=tmp_path / "judged/boxes.csv",
+        settings={**settings, "propagation": {"size": [32, 32], "preset": ["crw"]}, "localisation": {"size": [32, 32]}},
+    )  # fmt: skip
+    assert [part["name"] for part in got["parts"]] == [
+        "evaluate", "diagnose", "health", "diagnose_masks", "class_maps", "localisation", "propagation", "detection",
+        "pair_similarity",
+    ], got["left_out"]  # fmt: skip
     table = json.loads(Path(got["parts"][0]["file"]).read_text())["tables"][0]
     assert {"knn", "linear", "finetune", "attentive", "linear coclr"} <= set(table["columns"])
     for row in table["rows"][:2]:
