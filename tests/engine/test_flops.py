@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from reelvec.backbones import build_encoder
 from reelvec.core import EncoderCard, Method, Needs, Progress, Stream, StreamNeed
 from reelvec.engine import flops
-from reelvec.engine.flops import Peak, count_clip_flops, count_flops, peak_of, utilisation_in_words
+from reelvec.engine.flops import Peak, count_flops, peak_of, size_of, utilisation_in_words
 from reelvec.methods import METHODS
 from tests.methods.conftest import make_batch, progress, small_method
 
@@ -58,14 +58,26 @@ def test_chunks_computed_twice_count_once():
 
 
 def test_a_clip_of_r3d_18_costs_what_torchvision_says():
-    network = build_encoder("r3d_18").train()
     need = StreamNeed(stream=Stream.RGB, frames=16, stride=1)
     card = EncoderCard(
         name="visual", architecture="r3d_18", channels=3, needs=Needs(streams=(need,)), size=112, mean=(0.5,) * 3,
         std=(0.5,) * 3, method="rho_moco",
     )  # fmt: skip
-    assert count_clip_flops(network, card) == pytest.approx(2 * 40.697e9, rel=0.001)  # it counts a product and its sum as one
-    assert network.training
+    parameters, flops = size_of(card)
+    assert flops == pytest.approx(2 * 40.697e9, rel=0.001)  # it counts a product and its sum as one
+    assert parameters == 33_371_472 - 400 * 512 - 400  # without the layer that names 400 classes
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_attention_counts_on_every_device(device):
+    query = torch.randn(2, 4, 32, 16, device=device, requires_grad=True)
+    with flops.FlopCounterMode(display=False, custom_mapping=flops._ATTENTION_ON_CPU) as counter:
+        out = F.scaled_dot_product_attention(query, query, query)
+    assert counter.get_total_flops() == 2 * 2 * (2 * 4 * 32 * 32 * 16)
+    if device == "cpu":
+        with flops.FlopCounterMode(display=False, custom_mapping=flops._ATTENTION_ON_CPU) as counter:
+            out.sum().backward()
+        assert counter.get_total_flops() >= 4 * 2 * (2 * 4 * 32 * 32 * 16)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,38 @@ def test_a_result_of_an_earlier_version_says_so(runs: list[Path], tmp_path: Path
     file.write_text(json.dumps(content))
     with pytest.raises(ReelvecError, match="earlier version"):
         compare([runs[1], file], labels="walks-propagation")
+    other = Path(shutil.copytree(runs[0], tmp_path / "c"))
+    shutil.copy(file, other / "evals" / file.name)
+    got = compare([runs[1], other])  # the rest is compared
+    assert [one["label_column"] for one in got["tables"]] == ["localisation"]
+    assert any("walks-propagation: left out" in note for note in got["notes"])
+
+
+def test_results_that_cannot_be_compared_stop_nothing(runs: list[Path], tmp_path: Path) -> None:
+    """Of another measure on sequences (JHMDB), of other presets and of other encoders."""
+    copies = [Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
+    for run in copies:
+        content = json.loads((run / "evals/walks-propagation-step000007.json").read_text())
+        rows = [{**row, "PCK@0.1": 0.5, "sequences": {"walk 0": {"PCK@0.1": 0.5}}} for row in content["rows"]]
+        joints = {**content, "numbers": ["PCK@0.1"], "rows": rows}
+        (run / "evals/jhmdb-propagation-step000007.json").write_text(json.dumps(joints))
+    assert set(boards(copies)) == {"propagation, crw", "propagation, dul", "localisation"}
+    with pytest.raises(ReelvecError, match="of other encoders"):
+        compare(copies, encoders=["motion"])
+    frames = runs[0].parent / "walks"
+    for run, preset in zip(copies, ("crw", "dul"), strict=True):
+        propagation(run, frames, preset=preset, size=48, map_stride=4, baselines=False)
+    got = compare(copies)
+    assert [one["label_column"] for one in got["tables"]] == ["localisation"]
+    assert any("preset crw is not in every run" in note for note in got["notes"])
+    with pytest.raises(ReelvecError, match="preset crw is not in every run"):
+        compare(copies, labels="walks-propagation")
+
+
+def test_networks_that_were_read_otherwise_are_noted(runs: list[Path], tmp_path: Path) -> None:
+    coarse = Path(shutil.copytree(runs[1], tmp_path / "coarse"))
+    propagation(coarse, runs[0].parent / "walks", preset="crw", size=48)
+    got = compare([runs[0], coarse], labels="walks-propagation")
+    (one,) = got["tables"]
+    assert any("walks-propagation, map: a: " in note for note in got["notes"])
+    assert [row["name"] for row in one["rows"] if row["name"].endswith(", as coarse was read")]

@@ -158,7 +158,7 @@ def _write_parts(
     workers: int,
     on_progress: OnProgress | None,
 ) -> None:
-    """Write the vectors of some parts' videos, each as soon as it is done.
+    """Write the vectors of some parts' videos, a part at a time.
 
     They have an index of their own: workers are handed the rows that they read, not those of all videos.
     """

@@ -167,7 +167,7 @@ def extract_in_parts(
 ) -> Generator[Extracted, None, None]:
     """Yield what `extract` returns for each part, in order; workers are started once and read ahead into the next part.
 
-    No two parts hold pieces of one video.
+    No two parts hold pieces of one video. Raises ReelvecError when a part's vectors are not finite.
     """
     ((needs, members),) = _groups([reader])
     jobs: list[_Job] = []

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from reelvec.backbones import build_encoder
 from reelvec.core import Batch, Encoder, EncoderCard, Method, Progress
 
 _FEW = 2
@@ -36,6 +37,17 @@ _PEAKS = {
 }
 
 
+_ATTENTION_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: sdpa_flop_count(
+        query, key, value
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *shapes, **__: sdpa_backward_flop_count(
+        *shapes[:4]
+    ),
+}
+"""torch counts attention by its kernels, and has forgotten this one"""
+
+
 @dataclass(frozen=True)
 class Peak:
     """What a device can compute at most."""
@@ -58,7 +70,7 @@ def count_flops(method: Method, batch: Batch, at: Progress, precision: str) -> f
     few, device = batch.part(slice(0, _FEW)), next(method.parameters()).device
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        FlopCounterMode(display=False) as counter,
+        FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU) as counter,
     ):
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = counted.step(few, at)["loss"]
@@ -66,14 +78,17 @@ def count_flops(method: Method, batch: Batch, at: Progress, precision: str) -> f
     return counter.get_total_flops() / len(few)
 
 
-def count_clip_flops(network: Encoder, card: EncoderCard) -> float:
-    """Count what an encoder computes for one clip of the size that its card says; a product and its sum are two."""
-    training, device = network.training, next(network.parameters(), torch.empty(0)).device
-    clip = torch.zeros(1, card.channels, card.needs.streams[0].frames, card.size, card.size, device=device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.eval()(clip)
-    network.train(training)
-    return float(counter.get_total_flops())
+def size_of(card: EncoderCard) -> tuple[int, float]:
+    """Return the weights of an encoder, and what it computes for a clip as its card says; a product and its sum are two.
+
+    By shapes alone: nothing is loaded and nothing computed. Raises ReelvecError for an architecture that is not known.
+    """
+    with torch.device("meta"):
+        network = build_encoder(card.architecture, card.channels, **card.arguments).eval()
+        clip = torch.empty(1, card.channels, card.needs.streams[0].frames, card.size, card.size)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(clip)
+    return sum(weights.numel() for weights in network.parameters()), float(counter.get_total_flops())
 
 
 def peak_of(device: torch.device, precision: str) -> Peak:

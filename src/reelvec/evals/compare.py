@@ -79,11 +79,14 @@ def compare(
         results = {run: of_run[name] for run, of_run in found.items()}
         if all(is_of_frames(result) for result in results.values()):
             protocol |= {f"{name}: {key}": words for key, words in frame_protocol(results).items()}
-            tables += [_frame_table(name, board) for board in frame_boards(name, results, encoders)]
+            tables += [_frame_table(name, board) for board in frame_boards(name, results, encoders, notes)]
             continue
         kept = _same_protocol(results, notes)
         protocol |= kept
         tables += _tables(name, results, kept, encoders, notes)
+    if not tables:
+        there = "; ".join(dict.fromkeys(notes)) or f"{', '.join(shared)}, of other encoders"
+        raise ReelvecError(f"compare {', '.join(found)}", there, "measure all of them alike, or name other encoders")
     result: dict[str, Any] = {
         "runs": {run: {labels: of_run[labels]["file"] for labels in shared} for run, of_run in found.items()},
         "protocol": {**protocol, "differences": INTERVAL, "words": RULE},

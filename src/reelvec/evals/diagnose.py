@@ -116,7 +116,7 @@ def diagnose(
         "run": str(run),
         "labels": str(labels),
         "asked": asked,
-        "encoders": {name: encoder_facts(*pair) for name, pair in loaded.items()},
+        "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": {
             **reading_in_words(labelled, clips, seed),
             **_CLIPS,

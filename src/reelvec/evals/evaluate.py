@@ -16,7 +16,7 @@ from reelvec.data.index import Index, index, index_within
 from reelvec.data.streams import check_needs
 from reelvec.engine.device import choose_device
 from reelvec.engine.extract import OnProgress
-from reelvec.engine.flops import count_clip_flops
+from reelvec.engine.flops import size_of
 from reelvec.evals.answers import answer_lines, write_answers
 from reelvec.evals.features import features_in_words, read_features, untrained_encoder, untrained_in_words
 from reelvec.evals.heads.clip_columns import Network, clip_outcomes
@@ -151,7 +151,7 @@ def evaluate(
         "run": str(run),
         "labels": str(labels),
         "asked": asked,
-        "encoders": {name: encoder_facts(*pair) for name, pair in loaded.items()},
+        "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": _protocol(labelled, {**evals, **clip_evals}, clips, seed, baselines),
         "notes": notes,
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],
@@ -210,8 +210,13 @@ def refuse_no_clips(clips: int | None) -> None:
         )
 
 
-def encoder_facts(network: Encoder, card: EncoderCard) -> dict[str, Any]:
+def encoder_facts(card: EncoderCard) -> dict[str, Any]:
     """Return what a result says of an encoder."""
+    try:
+        parameters, flops = size_of(card)
+        size = {"parameters": parameters, "gflops_per_clip": round(flops / 1e9, 4)}
+    except ReelvecError:  # made by hand
+        size = {}
     return {
         "method": card.method,
         "step": card.step,
@@ -220,8 +225,7 @@ def encoder_facts(network: Encoder, card: EncoderCard) -> dict[str, Any]:
             f"{need.frames} {need.stream} frames {need.stride} apart, {card.size} px" for need in card.needs.streams
         ),
         "weights_sha256": card.weights_sha256,
-        "parameters": sum(weights.numel() for weights in network.parameters()),
-        "gflops_per_clip": round(count_clip_flops(network, card) / 1e9, 4),
+        **size,
     }
 
 

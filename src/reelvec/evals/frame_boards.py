@@ -14,7 +14,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 """name of a run -> its row of a result"""
 
 _OF_THE_NETWORK = ("clips", "map", "untrained", PIXELS)
-"""what the protocol says of how a network reads frames: encoders may differ in it"""
+"""what the protocol says of how a network reads frames: encoders may differ in it, which a note then says"""
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,37 @@ class FrameBoard:
 
 
 def is_of_frames(result: Any) -> bool:
-    """Whether a result has a number for each sequence of frames."""
-    if not isinstance(result, dict) or not {"data", "encoder", "protocol", "rows"} <= set(result):
+    """Whether a result can be compared object by object: of `localisation`, or of `propagation` on DAVIS."""
+    if not isinstance(result, dict) or not {"data", "encoder", "protocol", "rows"} <= set(result) or not result["rows"]:
         return False
-    return bool(result["rows"]) and all("sequences" in row for row in result["rows"])
+    is_known = all("inside" in row for row in result["rows"]) or result.get("numbers") == ["J&F"]
+    return is_known and all("sequences" in row for row in result["rows"])
 
 
-def frame_boards(name: str, results: Mapping[str, Mapping[str, Any]], encoders: Sequence[str] | None) -> list[FrameBoard]:
-    """Return a board for each preset that all results have; of localisation there is one.
+def frame_boards(
+    name: str, results: Mapping[str, Mapping[str, Any]], encoders: Sequence[str] | None, notes: list[str]
+) -> list[FrameBoard]:
+    """Return a board for each preset that all results have; of localisation there is one. What is left out is noted.
 
     Raises ReelvecError where protocols or sequences differ: such numbers say nothing of each other.
     """
     first = next(iter(results.values()))
     column = first["numbers"][0] if "numbers" in first else "inside"
+    if old := [run for run, result in results.items() if not all(map(_has_objects, result["rows"]))]:
+        notes.append(f"{name}: left out, as the result of {old[0]} is of an earlier version: measure it again")
+        return []
+    for key in ("clips", "map"):
+        said = {run: result["protocol"].get(key, "") for run, result in results.items()}
+        if len(set(said.values())) > 1:
+            notes.append(f"{name}, {key}: " + "; ".join(f"{run}: {words}" for run, words in said.items()))
     boards = []
     for preset in dict.fromkeys(row.get("preset") for row in first["rows"]):
         mine = {
             run: {row["name"]: row for row in result["rows"] if row.get("preset") == preset} for run, result in results.items()
         }
-        if all(mine.values()):
+        if not all(mine.values()):
+            notes.append(f"{name}: preset {preset} is not in every run, and left out")
+        elif encoders is None or any(result["encoder"]["name"] in encoders for result in results.values()):
             measure = "localisation" if preset is None else f"propagation, {preset}"
             boards.append(_board(f"{name}, {measure}", measure, column, results, mine, encoders))
     return boards
@@ -92,13 +104,16 @@ def _board(
         if encoders is not None and encoder["name"] not in encoders:
             continue
         fresh = f"untrained {encoder['architecture']} ({encoder['sees']})"
-        for name, row in ((run, rows[run][encoder["name"]]), (fresh, rows[run].get(f"untrained {encoder['name']}"))):
+        of_fresh = rows[run].get(f"untrained {encoder['name']}")
+        if of_fresh and fresh in numbers and numbers[fresh]["values"][column] != of_fresh[column]:
+            fresh += f", as {run} was read"
+        for name, row in ((run, rows[run][encoder["name"]]), (fresh, of_fresh)):
             if row is not None and name not in numbers:
                 numbers[name] = {
                     "values": {column: row[column]},
                     **{bound: {} if row[bound] is None else {column: row[bound]} for bound in ("low", "high")},
                 }
-                scores.append({column: _objects(asked, row)})
+                scores.append({column: _objects(row)})
     objects = scores[0][column] if scores else {}
     differing = [run for run, of in floors.items() if abs(of - next(iter(floors.values()))) > 1e-9]
     if differing or any(of[column].keys() != objects.keys() for of in scores):
@@ -108,12 +123,14 @@ def _board(
     return FrameBoard(measure, column, len(set(sequence_of.values())), numbers, scores, sequence_of, floor, floor_name)
 
 
-def _objects(asked: str, row: Mapping[str, Any]) -> dict[str, float]:
+def _has_objects(row: Mapping[str, Any]) -> bool:
+    return all(not isinstance(of, dict) or "objects" in of for of in row["sequences"].values())
+
+
+def _objects(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the number of every object; one of localisation is all that a sequence shows."""
     found = {}
     for sequence, of in row["sequences"].items():
-        if isinstance(of, dict) and "objects" not in of:
-            raise ReelvecError(f"compare {asked}", "a result of an earlier version", "measure again: reelvec evaluate --masks")
         for number, value in enumerate(of["objects"] if isinstance(of, dict) else [of]):
             found[f"object {sequence} {number}"] = value
     return found

@@ -122,7 +122,7 @@ def health(
         "run": str(run),
         "videos": int(whole.sum()),
         "asked": asked,
-        "encoders": {name: encoder_facts(*pair) for name, pair in loaded.items()},
+        "encoders": {name: encoder_facts(card) for name, (_, card) in loaded.items()},
         "rows": [
             _row(name, parts[name], features.get(f"untrained {name}"), watched[name].layers)
             for name in parts

@@ -182,7 +182,7 @@ def diagnose_masks(
             "fill": fill,
             "seed": seed,
         },
-        "encoders": {encoder: encoder_facts(network, card)},
+        "encoders": {encoder: encoder_facts(card)},
         "protocol": {
             "split": "as given" if labelled.given_split else f"{TEST_SHARE:.0%} of each {labelled.columns[0]}, by seed {seed}",
             **_CLIPS,

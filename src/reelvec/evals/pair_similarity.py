@@ -193,7 +193,7 @@ def pair_similarity(
         "run": str(run),
         "labels": str(pairs),
         "asked": {"videos": None if videos is None else str(videos), "clips": clips, "seed": seed},
-        "encoders": {name: encoder_facts(*pair) for name, pair in loaded.items()},
+        "encoders": {name: encoder_facts(card) for name, card in cards.items()},
         "protocol": _protocol(judge, clips, seed, baselines),
         "notes": [*table.pop("notes"), *_errors_in_words(table["rows"])],
         "left_out": [{"path": path, "reason": reason} for path, reason in sorted(left_out.items())],

@@ -28,6 +28,7 @@ from reelvec.evals import (
     propagation,
 )
 from reelvec.evals.dense.box_table import read_boxes
+from reelvec.evals.dense.given_masks import is_generated
 from reelvec.evals.evaluate import TEST_SHARE, chosen_evals, load_encoders
 from reelvec.evals.kept_steps import run_folder
 from reelvec.evals.labels import read_labels
@@ -123,7 +124,7 @@ def battery(
         plan.append(("diagnose", diagnose, labels, shared))
         plan.append(("evaluate", evaluate, labels, {"tasks": tasks, "settings": chosen, **shared}))
         plan.append(("health", health, probed, reading))
-        if _is_generated(Path(labels)):
+        if is_generated(Path(labels)):
             of_shapes = {"label_column": label_column, "workers": workers, **visual}
             plan.append(("diagnose_masks", diagnose_masks, Path(labels).parent, of_shapes))
             plan.append(("class_maps", class_maps, Path(labels).parent, {"workers": workers, **visual}))
@@ -164,7 +165,7 @@ def battery(
     for name, verb, data, arguments in plan:
         arguments = {**arguments, **given.get(name, {})}
         of_labels = name in ("evaluate", "diagnose", "health")
-        own_masks = [arguments["masks"]] if of_labels is False and arguments.get("masks") else []
+        own_masks = [arguments["masks"]] if not of_labels and arguments.get("masks") else []
         reads = [labels, *seen, *own_masks] if of_labels or own_masks else _files(name, data, arguments)
         key = _key(name, hashes, reads, arguments)
         last = before.get(name, {})
@@ -261,11 +262,6 @@ def _fitting(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _words(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value is not None}
-
-
-def _is_generated(labels: Path) -> bool:
-    """Whether these are labels of a set that `reelvec shapes` made, with its truth."""
-    return labels.name == "labels.csv" and (labels.parent / "truth").is_dir()
 
 
 def _before(file: Path) -> Sequence[dict[str, Any]]:

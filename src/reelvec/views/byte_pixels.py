@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reelvec.core.batch import Clips
 from reelvec.core.planes import PlaneClips
-from reelvec.core.shapes import Bool, Float, Int, UInt8
+from reelvec.core.shapes import Float, Int, UInt8
 from reelvec.views.blur import gaussian_weights
 
 Pixels = UInt8[np.ndarray, "th w 3"]
@@ -25,7 +25,7 @@ def are_bytes(clips: Clips) -> bool:
 
 
 def resized(clips: Clips, box: Int[Tensor, "b 4"], size: int) -> list[Pixels]:
-    """Resize a box of each clip, x0 y0 x1 y1 in whole pixels, to a square, by torch's antialiased filter for bytes."""
+    """Resize a box of each clip, x0 y0 x1 y1 in whole pixels, to a square of RGB, by torch's antialiased filter for bytes."""
     found = []
     for i, (x0, y0, x1, y1) in enumerate(box.tolist()):
         planes = clips.box(i, y0, y1, x0, x1)[0].numpy()  # 3 t h w
@@ -33,25 +33,20 @@ def resized(clips: Clips, box: Int[Tensor, "b 4"], size: int) -> list[Pixels]:
         square = F.interpolate(
             torch.from_numpy(side_by_side).permute(0, 3, 1, 2), (size, size), mode="bilinear", antialias=True
         )
-        found.append(np.ascontiguousarray(square.permute(0, 2, 3, 1).numpy()).reshape(-1, size, 3))
+        pixels = np.ascontiguousarray(square.permute(0, 2, 3, 1).numpy()).reshape(-1, size, 3)
+        found.append(cv2.transform(pixels, clips.to_rgb[i].numpy()) if isinstance(clips, PlaneClips) else pixels)
     return found
 
 
-def to_rgb(clips: Clips) -> Float[Tensor, "b 3 4"]:
-    """Return what makes R, G, B in [0, 1] of the values of a pixel, 0 to 255, and 1; of YUV and of RGB clips."""
-    if isinstance(clips, PlaneClips):
-        return clips.to_rgb / 255
-    return (torch.eye(3, 4) / 255).expand(len(clips.size), 3, 4)
+def mean_colours(pixels: list[Pixels]) -> Float[Tensor, "b 3"]:
+    """Return the means over the pixels of each clip, in [0, 1]."""
+    return torch.tensor([cv2.mean(one)[:3] for one in pixels]) / 255
 
 
-def mean_values(pixels: list[Pixels]) -> Float[Tensor, "b 3"]:
-    """Return the means over the pixels of each clip, in [0, 255]."""
-    return torch.tensor([cv2.mean(one)[:3] for one in pixels])
-
-
-def mixed(pixels: Pixels, matrix: Float[Tensor, "3 4"]) -> Pixels:
-    """Map the values of every pixel and 1 by a matrix, which gives colours in [0, 1], cut off there; as bytes again."""
-    return cv2.transform(pixels, 255 * matrix.numpy())
+def recoloured(pixels: Pixels, matrix: Float[Tensor, "3 4"]) -> Pixels:
+    """Map every colour, in [0, 1], by the matrix of `colour_matrix`, and cut it off there."""
+    of_bytes = matrix.numpy() * np.array([1, 1, 1, 255], np.float32)
+    return cv2.transform(pixels, of_bytes)
 
 
 def blurred(pixels: Pixels, sigma: Float[Tensor, ""], kernel: int) -> Pixels:
@@ -87,12 +82,3 @@ def write_normalised(
 def whole_boxes(box: Float[Tensor, "b 4"], size: Int[Tensor, "b 2"]) -> Int[Tensor, "b 4"]:
     """Return relative boxes that lie on whole pixels in pixels."""
     return (box * size[:, [1, 0, 1, 0]]).round().int()
-
-
-def composed(
-    colours: Float[Tensor, "b 3 4"], first: Float[Tensor, "b 3 4"], is_needed: Bool[Tensor, "b"]
-) -> Float[Tensor, "b 3 4"]:
-    """Apply `colours` after `first` where needed, else `first` alone."""
-    both = colours[:, :, :3] @ first
-    both[:, :, 3] += colours[:, :, 3]
-    return torch.where(is_needed[:, None, None], both, first)

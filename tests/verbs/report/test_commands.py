@@ -223,3 +223,13 @@ def test_a_suite_with_masks_of_ones_own(run: Path, folder: Path, tmp_path: Path,
     for part in settings:
         assert named["settings"][part]["masks"] == str(masks)
         assert not {"path_column", "label_column"} & set(named["settings"][part])
+
+
+def test_a_suite_on_labels_and_pairs(run: Path, folder: Path, pairs: Path, asked: list[Any]) -> None:
+    settings = {**SUITE_SETTINGS, "pair_similarity": {"clips": 2, "videos": folder}}
+    labels = folder / "shapes/labels.csv"
+    battery(run, labels, suite="quick", pairs=pairs, label_column="scene", clips=1, settings=settings)
+    [(name, _, named)] = typed_again(run, asked)
+    assert (name, named["pairs"], named["clips"]) == ("battery", str(pairs), 1)
+    assert named["settings"]["pair_similarity"] == {"clips": 2, "videos": str(folder)}
+    assert "masks" not in named["settings"].get("diagnose_masks", {})

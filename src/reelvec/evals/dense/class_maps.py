@@ -91,7 +91,7 @@ def class_maps(
     """
     network, card = load_encoder(run, encoder)
     refuse_motion(card, "show where classes are seen")
-    source, asked = Path(labels).resolve(), f"show where classes are seen in {labels}"
+    source, asked = Path(labels), f"show where classes are seen in {labels}"
     given = masks_beside(asked, source, masks)
     labelled = read_labels(
         given.table, path_column=path_column, split_column=split_column, group_column=group_column,
@@ -157,7 +157,7 @@ def class_maps(
             "group_column": group_column,
             "accept_shared_sources": accept_shared_sources,
         },
-        "encoder": {"name": encoder, **encoder_facts(network, card)},
+        "encoder": {"name": encoder, **encoder_facts(card)},
         "protocol": {
             "clips": "the middle clip of each video",
             "probe": Linear(seed=seed).protocol,

@@ -122,7 +122,7 @@ def detection(
         "run": str(run),
         "boxes": str(boxes),
         "detected": None if detected is None else str(detected),
-        "encoder": {"name": encoder, **encoder_facts(network, card)},
+        "encoder": {"name": encoder, **encoder_facts(card)},
         "protocol": {
             "head": f"{_HEAD}, seed {seed}",
             "metric": _METRIC + asked_in,

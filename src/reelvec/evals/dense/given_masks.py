@@ -37,6 +37,12 @@ class GivenMasks:
         return None
 
 
+def is_generated(labels: Path) -> bool:
+    """Whether these are the labels of a set that `reelvec shapes` made, with its truth."""
+    folder = labels.parent
+    return labels.name == "labels.csv" and (folder / "settings.json").is_file() and (folder / "truth").is_dir()
+
+
 def masks_beside(asked: str, labels: Path, masks: str | os.PathLike[str] | None) -> GivenMasks:
     """Find the masks of labelled videos: `masks`, or truth/ beside the labels. ReelvecError where there is no such folder."""
     table = labels / "labels.csv" if (labels / "settings.json").is_file() else labels

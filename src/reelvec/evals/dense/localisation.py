@@ -138,7 +138,7 @@ def localisation(
     result: dict[str, Any] = {
         "run": str(run),
         "data": str(folder),
-        "encoder": {"name": encoder, **encoder_facts(network, card)},
+        "encoder": {"name": encoder, **encoder_facts(card)},
         "protocol": {
             "measure": _MEASURE,
             "frames": f"short side {size or _SHORT_SIDE}" if not isinstance(size, tuple) else f"{size[0]} x {size[1]}",

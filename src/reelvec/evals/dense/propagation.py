@@ -122,7 +122,7 @@ def propagation(
     result: dict[str, Any] = {
         "run": str(run),
         "data": str(folder),
-        "encoder": {"name": encoder, **encoder_facts(network, card)},
+        "encoder": {"name": encoder, **encoder_facts(card)},
         "protocol": {
             **{name: benchmark.in_words(*setting) for name, setting in settings.items()},
             "clips": made[0][1][0].in_words,

@@ -153,6 +153,6 @@ def _of_class_maps(content: Json) -> dict[str, Any]:
     protocol = content["protocol"]
     named = re.search(r"of the true class of '(.*)', from the last map", protocol["grad-cam"])
     asked, column = _of_asked(content), named[1] if named else None
-    if "masks" not in asked and column == "motion":  # what a generated set is asked for
+    if asked.get("masks") is None and column == "motion":  # what a generated set is asked for
         column = None
     return {**asked, "label_column": column, **_of_encoder(content), "seed": _seed_of_untrained(protocol)}

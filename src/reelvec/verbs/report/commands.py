@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reelvec.evals.dense.given_masks import is_generated
 from reelvec.verbs.battery import SUITES
 from reelvec.verbs.report.arguments import Kind, arguments_of, kind_of
 from reelvec.verbs.report.battery import newest_first
@@ -182,13 +183,17 @@ def _suite(summary: Json, parts: Mapping[str, Measured], run: str) -> str:
     ):
         if kind in found and flag not in words:
             words += [flag, str(found[kind][key])]
-    for part in ("diagnose", "diagnose_masks", "class_maps", "localisation", "propagation", "detection"):
+    for part in ("diagnose", "diagnose_masks", "class_maps", "localisation", "propagation", "detection", "pair_similarity"):
         if part in found:
             asked = arguments_of(part, found[part])
-            handed = (*_PASSED[part], *_COLUMNS, "label_column") if part in _MASKED and "masks" in asked else _PASSED[part]
+            handed = _PASSED[part]
+            if (part in _MASKED and asked.get("masks")) or (part == "pair_similarity" and not labels):
+                handed = (*handed, *_COLUMNS, "label_column")
             passed = {name: common[name] for name in handed if name in common}
-            if part == "diagnose_masks" and labels:  # masks of a generated set are its own
+            if part == "diagnose_masks" and labels and is_generated(Path(labels["labels"])):  # its masks are its own
                 passed["masks"] = str(Path(labels["labels"]).parent / "truth")
+            if part == "pair_similarity" and labels:  # it says its encoders in any case
+                passed["encoders"] = list(labels["encoders"])
             words += _of_part(part, asked, passed)
     return command_line(words)
 
@@ -197,6 +202,7 @@ _COLUMNS = ("path_column", "label_column", "split_column", "group_column", "vide
 _PASSED: dict[Kind, tuple[str, ...]] = {
     "diagnose": (*_COLUMNS, "clips", "encoders", "seed"), "diagnose_masks": ("label_column", "seed"), "class_maps": ("seed",),
     "localisation": ("seed",), "propagation": ("seed",), "detection": ("seed",),
+    "pair_similarity": ("clips", "encoders", "seed"),
 }  # fmt: skip
 """arguments that a suite hands on to its parts"""
 _MASKED: tuple[Kind, ...] = ("diagnose_masks", "class_maps")

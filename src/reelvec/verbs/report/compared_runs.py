@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from reelvec.core import ReelvecError
-from reelvec.evals.results import read_result
+from reelvec.evals.results import answers_file, read_result
 from reelvec.verbs.report.arguments import kind_of
 from reelvec.verbs.report.battery import newest_first
 from reelvec.verbs.report.curves import curves_of_runs
@@ -24,11 +24,14 @@ MOST_RUNS = 8
 
 
 def result_files(content: Json, file: Path) -> dict[str, Path]:
-    """Return the first result of each run of a comparison, where it lies: as it was named, or counted from the comparison."""
+    """Return a result of each run of a comparison, where it lies: as it was named, or counted from the comparison.
+
+    It is the first one on labels, of which features are kept; the first of all where there is none.
+    """
     found = {}
     for run, of_labels in content["runs"].items():
-        named = Path(next(iter(of_labels.values())))
-        found[run] = named if named.is_file() else file.parent / named
+        places = [Path(named) if Path(named).is_file() else file.parent / named for named in of_labels.values()]
+        found[run] = next((place for place in places if answers_file(place).is_file()), places[0])
     return found
 
 

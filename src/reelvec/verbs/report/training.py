@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from reelvec.backbones import load_encoder
-from reelvec.core import ReelvecError
+from reelvec.core import EncoderCard, ReelvecError
 from reelvec.engine.config import RunConfig, validate
-from reelvec.engine.flops import count_clip_flops
+from reelvec.engine.flops import size_of
 from reelvec.verbs.pretrain import build_method
 from reelvec.verbs.report.curves import Line, curve
 from reelvec.verbs.report.gallery import Gallery
@@ -138,7 +137,7 @@ def _encoders(story: RunStory) -> Html:
                 name,
                 card.architecture,
                 tag("td", reads, class_="tight"),
-                *_size(story, name),
+                *_size(card),
                 number(card.step),
                 tag("code", card.weights_sha256[:16], class_="hash"),
             )
@@ -149,13 +148,12 @@ def _encoders(story: RunStory) -> Html:
     return table("Encoders in this folder", columns, rows, corner="encoder")
 
 
-def _size(story: RunStory, name: str) -> tuple[str, str]:
+def _size(card: EncoderCard) -> tuple[str, str]:
     try:
-        network, card = load_encoder(story.path, name)
-    except ReelvecError:  # of weights that are gone or broken the card alone is known
+        parameters, flops = size_of(card)
+    except ReelvecError:  # of another version, or made by hand
         return "", ""
-    many = sum(weights.numel() for weights in network.parameters())
-    return f"{many / 1e6:.3g}", f"{count_clip_flops(network, card) / 1e9:.3g}"
+    return f"{parameters / 1e6:.3g}", f"{flops / 1e9:.3g}"
 
 
 def _seen_before(story: RunStory, galleries: Sequence[Gallery]) -> list[Html]:
