@@ -53,8 +53,9 @@ def test_every_reader_gives_the_frames_asked_for(benchmark, tmp_path):
     readers, left_out = reading.contenders()
     assert {*readers, *left_out} == {*reading.OURS, *reading.PEERS}
     assert {"floor", "reelvec", "OpenCV"} <= set(readers)
-    # it needs FFmpeg's libraries, which a script that is started by itself lends it (lent_ffmpeg)
-    readers = {name: read for name, read in readers.items() if not name.startswith("torchcodec")}
+    # the peers of the bench extra have limits of their own: torchcodec wants the FFmpeg that a script lends it, decord2 fails
+    # on pictures as small as these
+    readers = {name: read for name, read in readers.items() if name in {"floor", "OpenCV", *reading.OURS}}
     rows = reading.compare("a", requests, readers)
     assert [row["other frames"] for row in rows] == [0] * len(rows)
     assert all(row["grey levels off"]["median"] < 3 for row in rows)
