@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reelvec.core import Clips, EncoderCard, ReelvecError, sample_generator, write_json
+from reelvec.core import Clips, EncoderCard, sample_generator, write_json
 from reelvec.core.shapes import Bool, Float, UInt8
 from reelvec.data.index import Index
 from reelvec.data.loader import ClipLoader, EvenPlan
@@ -104,16 +104,9 @@ def diagnose_masks(
     fill = fill or _fill(given.folder)
     found, usable, left_out = find_videos(labelled, [card], None, workers)
     number_of = {row: number for number, row in usable}
-    train = [row for number, row in usable if not sides[number]]
-    places = {row: given.of(labelled.videos[number].path) for number, row in usable if sides[number]}
-    test = [row for row, place in places.items() if place is not None]
-    left_out |= {found.row(row).path: f"no masks in {given.masks}" for row, place in places.items() if place is None}
-    if not train or not test:
-        raise ReelvecError(
-            asked,
-            f"{len(train)} training videos, and of {len(places)} test videos {len(test)} with masks in {given.masks}",
-            "name masks as the videos: VIDEO.npz or VIDEO/*.png for VIDEO.mp4",
-        )
+    train, places, without = given.sides(asked, labelled, found, usable, sides)
+    test = list(places)
+    left_out |= without
     on_device = choose_device(device)
     readers = [encoder_reader(encoder, network, card, on_device)]
     if baselines:
@@ -136,9 +129,7 @@ def diagnose_masks(
     left_out |= {found.row(test[i]).path: "no test video differs from it in all labels: none to swap with" for i in alone}
 
     def masks_of(row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
-        place = places[row]
-        assert place is not None  # rows without are not tested
-        return masks_of_clip(place, found.row(row), card, start_seconds)
+        return masks_of_clip(places[row], found.row(row), card, start_seconds)
 
     read = _read_masked(
         readers, card, found, [(test[i], test[j]) for i, j in partners.items()], masks_of, number_of,

@@ -61,6 +61,11 @@ class ViewConfig(Config):
     mean: tuple[float, ...] = (0.45, 0.45, 0.45)
     std: tuple[float, ...] = (0.225, 0.225, 0.225)
 
+    @property
+    def kernel(self) -> int:
+        """Side of the blur's kernel, in pixels."""
+        return self.blur_kernel or kernel_side(self.size)
+
     @model_validator(mode="after")
     def _ranges(self) -> "ViewConfig":
         if not 0 < self.area[0] <= self.area[1] <= 1:
@@ -157,7 +162,6 @@ def draw_colours(settings: ViewConfig, draws: Draws) -> Colours:
 
 def recolour(frames: Float[Tensor, "b c t h w"], colours: Colours, settings: ViewConfig) -> None:
     """Apply jitter, grey, blur and solarise, in this order, in place; rows that drew nothing are not touched."""
-    kernel = settings.blur_kernel or kernel_side(settings.size)
     if settings.arithmetic == "fast":
         jitter_at_once(frames, colours)
     for group in sample_groups(frames):
@@ -167,16 +171,15 @@ def recolour(frames: Float[Tensor, "b c t h w"], colours: Colours, settings: Vie
             if rows := drawn.grey.nonzero()[:, 0].tolist():
                 some[rows] = to_grey(some[rows])
         if rows := drawn.sigma.nonzero()[:, 0].tolist():
-            some[rows] = gaussian_blur(some[rows], drawn.sigma[rows].to(frames.device), kernel)
+            some[rows] = gaussian_blur(some[rows], drawn.sigma[rows].to(frames.device), settings.kernel)
         if rows := drawn.solarised.nonzero()[:, 0].tolist():
             some[rows] = solarise(some[rows], settings.solarise_threshold)
 
 
 def _stays_bytes(clips: Clips, settings: ViewConfig) -> bool:
     """Whether the fast arithmetic can keep the pixels of these clips bytes; a border mirrored more than once it cannot."""
-    kernel = settings.blur_kernel or kernel_side(settings.size)
     is_fast = settings.arithmetic == "fast" and settings.colour == "after_crop"
-    return is_fast and byte_pixels.are_bytes(clips) and kernel // 2 < settings.size
+    return is_fast and byte_pixels.are_bytes(clips) and settings.kernel // 2 < settings.size
 
 
 def _view_of_bytes(
@@ -188,7 +191,7 @@ def _view_of_bytes(
     settings: ViewConfig,
 ) -> Float[Tensor, "b 3 t s s"]:
     """Crop, jitter and grey, blur, solarise, mirror and normalise, clip by clip."""
-    side, kernel = settings.size, settings.blur_kernel or kernel_side(settings.size)
+    side = settings.size
     cropped = byte_pixels.resized(clips, byte_pixels.whole_boxes(box, size), side)
     matrix = colour_matrix(colours.factors, colours.order, colours.grey, byte_pixels.mean_colours(cropped))
     changes = (colours.factors != torch.tensor(NEUTRAL)).any(1) | colours.grey
@@ -197,7 +200,7 @@ def _view_of_bytes(
         if changes[i]:
             pixels = byte_pixels.recoloured(pixels, matrix[i])
         if colours.sigma[i] > 0:
-            pixels = byte_pixels.blurred(pixels, colours.sigma[i], kernel)
+            pixels = byte_pixels.blurred(pixels, colours.sigma[i], settings.kernel)
         byte_pixels.write_normalised(
             pixels, frames[i], settings.mean, settings.std, mirrored=bool(flipped[i]),
             solarise_from=settings.solarise_threshold if colours.solarised[i] else None,

@@ -104,16 +104,9 @@ def class_maps(
     found, usable, left_out = find_videos(labelled, [card], None, workers)
     names = sorted({video.labels[label_column] for video in labelled.videos})
     class_of = {row: names.index(labelled.videos[number].labels[label_column]) for number, row in usable}
-    train = [row for number, row in usable if not sides[number]]
-    places = {row: given.of(labelled.videos[number].path) for number, row in usable if sides[number]}
-    test = [row for row, place in places.items() if place is not None]
-    left_out |= {found.row(row).path: f"no masks in {given.masks}" for row, place in places.items() if place is None}
-    if not train or not test:
-        raise ReelvecError(
-            asked,
-            f"{len(train)} training videos, and of {len(places)} test videos {len(test)} with masks in {given.masks}",
-            "name masks as the videos: VIDEO.npz or VIDEO/*.png for VIDEO.mp4",
-        )
+    train, places, without = given.sides(asked, labelled, found, usable, sides)
+    test = list(places)
+    left_out |= without
     on_device = choose_device(device)
     networks = [(encoder, network)]
     if baselines:
@@ -237,9 +230,8 @@ def _share(networks: list[list[float]]) -> dict[str, float | None]:
     return {"inside": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
 
 
-def _masks(place: Path | None, found: Index, card: EncoderCard, row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
+def _masks(place: Path, found: Index, card: EncoderCard, row: int, start_seconds: float) -> UInt8[np.ndarray, "t h w"]:
     """Read the masks of what the encoder sees of a clip: the centre square, or all of frames that are squeezed to one."""
-    assert place is not None  # rows without are not tested
     masks = masks_of_clip(place, found.row(row), card, start_seconds)
     if card.needs.fit == "square":
         return masks

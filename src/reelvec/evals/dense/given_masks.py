@@ -1,6 +1,7 @@
 """Masks of labelled videos: those of a set made by `reelvec shapes`, or a folder of one's own."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 from reelvec.core import EncoderCard, ReelvecError
 from reelvec.core.shapes import Float, UInt8
 from reelvec.data.clips import clip_seconds, frames_at
-from reelvec.data.index import VideoRow
+from reelvec.data.index import Index, VideoRow
 from reelvec.data.streams import step_seconds
 from reelvec.evals.dense.frame_folders import FrameSequence
+from reelvec.evals.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,25 @@ class GivenMasks:
             if any((self.masks / name).glob("*.png")):
                 return self.masks / name
         return None
+
+    def sides(
+        self, asked: str, labelled: Labels, found: Index, usable: list[tuple[int, int]], tests: Sequence[bool]
+    ) -> tuple[list[int], dict[int, Path], dict[str, str]]:
+        """Return the rows of training videos, row -> masks of the test videos, and path -> why of those without.
+
+        `usable` and `found` are what `find_videos` returns, `tests` says of each labelled video whether it is a test video.
+        Raises ReelvecError where a side is empty.
+        """
+        train = [row for number, row in usable if not tests[number]]
+        of_tests = {row: self.of(labelled.videos[number].path) for number, row in usable if tests[number]}
+        places = {row: place for row, place in of_tests.items() if place is not None}
+        if not train or not places:
+            raise ReelvecError(
+                asked,
+                f"{len(train)} training videos, and of {len(of_tests)} test videos {len(places)} with masks in {self.masks}",
+                "name masks as the videos: VIDEO.npz or VIDEO/*.png for VIDEO.mp4",
+            )
+        return train, places, {found.row(row).path: f"no masks in {self.masks}" for row in of_tests if row not in places}
 
 
 def is_generated(labels: Path) -> bool:
