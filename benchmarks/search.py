@@ -128,7 +128,8 @@ def measure_search(file: Path, queries: int, threads: int) -> tuple[list[Row], R
 
 
 def measure_embed(folder: Path, videos: int, height: int, rounds: int) -> list[Row]:
-    """Return a line for each encoder: videos a second, and what is left of decoding's speed."""
+    """Return a line for each encoder: videos a second, and what is left of the speed of decoding such files."""
+    folder.mkdir()
     from reading import by_floor, by_reelvec, request_of
 
     from reelvec.backbones import build_encoder, save_encoder
@@ -171,6 +172,7 @@ def measure_embed(folder: Path, videos: int, height: int, rounds: int) -> list[R
     seconds = take_turns(work, rounds)
     return [
         {
+            "lines": height,
             "what": name,
             "videos a second": rate(videos, taken),
             "frames a second": rate(sum(request.wanted.size for request in requests), taken),
@@ -199,13 +201,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_embeddings(file, given.vectors, given.dim)
         by_threads = [measure_search(file, given.queries, threads) for threads in (1, 2)]
         file.unlink()
-        videos, height = (1, 90) if given.quick else (4, 240)
-        embedding = measure_embed(Path(folder), videos, height, given.rounds)
+        videos, heights = (1, [90]) if given.quick else (4, [240, 720])
+        embedding = [
+            row for height in heights for row in measure_embed(Path(folder, f"{height}"), videos, height, given.rounds)
+        ]
     among = f"among {given.vectors:,} vectors of {given.dim}".replace(",", " ")
     tables = [
         table(f"Search {among}", "Milliseconds a query.", [row for searches, _ in by_threads for row in searches]),
         table(f"To search often {among}", "`reelvec.open_embeddings`.", [opening for _, opening in by_threads]),
-        table("Embedding", f"Videos of {height} lines on one core; every frame of theirs that the encoder needs.", embedding),
+        table("Embedding", "Videos of so many lines on one core; every frame of theirs that the encoder needs.", embedding),
     ]
     finish("search", given, described, tables, absent(["faiss-cpu"]))
 

@@ -1,6 +1,7 @@
 """The generated set: its labels are independent, its truth is true, and no frame gives the motion away."""
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def first_number(settings: Settings, motion: str) -> int:
     return next(n for n in range(64) if combination(settings, "train", n)[0] == motion)
 
 
-@pytest.mark.parametrize("camera", [False, True])
+@pytest.mark.parametrize("camera", [0, 1, 0.3])
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_flow_carries_each_frame_onto_the_next(motion, camera):
     """Fetch frame t+1 by the flow: it must be frame t, and be so less if the flow is wrong by a part of a pixel."""
@@ -185,13 +186,34 @@ def test_still_camera_leaves_the_background_still():
 
 
 def test_moving_camera_moves_the_background_alike_everywhere():
-    settings = Settings(videos={"train": 64}, frames=12, camera=True)
+    settings = Settings(videos={"train": 64}, frames=12, camera=1.0)
     _, truth = render(settings, draw_video(settings, "train", 0))
     for flow, mask in zip(truth.flow, truth.masks, strict=True):
         assert (flow[mask == 0] == flow[mask == 0][0]).all()
     background = np.stack([flow[mask == 0][0] for flow, mask in zip(truth.flow, truth.masks, strict=True)]).astype(float)
     assert np.hypot(*background.T).mean() > 0.2
     assert np.abs(np.diff(background, axis=0)).max() < 2.5  # smooth
+
+
+def test_a_slow_camera_goes_the_same_way_more_slowly():
+    fast, slow = (Settings(videos={"train": 64}, camera=speed) for speed in (1.0, 0.25))
+    paths = [draw_path(settings, "train", 3, "pulse") for settings in (fast, slow)]
+    np.testing.assert_allclose(paths[1].camera, 0.25 * paths[0].camera)
+    assert np.abs(paths[0].camera).max() > 1
+
+
+def test_a_set_of_before_cameras_had_speeds_is_known_again(tmp_path):
+    folder = make_shapes(tmp_path / "set", videos=(2, 1), size=32, frames=2, camera=True, truth=False)
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["camera"] == 1.0
+    (folder / "settings.json").write_text(json.dumps({**settings, "camera": True}))
+    assert make_shapes(folder, videos=(2, 1), size=32, frames=2, camera=1.0, truth=False) == folder
+
+
+@pytest.mark.parametrize("camera", [-1.0, 11.0, float("nan")])
+def test_a_camera_of_no_speed_is_refused(camera, tmp_path):
+    with pytest.raises(ReelvecError, match="speed of 0 to 10"):
+        make_shapes(tmp_path / "set", videos=(2, 1), camera=camera)
 
 
 @pytest.mark.parametrize(("motion", "direction"), [("left", (-1, 0)), ("right", (1, 0)), ("up", (0, -1)), ("down", (0, 1))])

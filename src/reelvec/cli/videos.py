@@ -93,7 +93,7 @@ def shapes(
     seed: Annotated[int, typer.Option(help="The same seed gives the same videos.")] = 0,
     size: Annotated[int, typer.Option(min=32, help="Side of a frame in pixels.")] = 72,
     frames: Annotated[int, typer.Option(min=2, help="Frames of a video.")] = 24,
-    camera: Annotated[bool, typer.Option("--camera", help="Move the camera too.")] = False,
+    camera: Annotated[bool, typer.Option("--camera", help="Move the camera too; camera=0.3 for a slow one.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make small labelled videos: motion and scene are independent.
@@ -115,8 +115,8 @@ def shapes(
 
     paths, settings = split_words(words or [])
     expect_paths(paths, ["OUT"], "shapes")
-    taken = ("out", "videos", "split", "seed", "size", "frames", "camera")
-    arguments = keyword_arguments(verb, settings, taken)
+    taken = ("out", "videos", "split", "seed", "size", "frames", *(["camera"] if camera else []))
+    arguments = ({"camera": 1.0} if camera else {}) | keyword_arguments(verb, settings, taken)
     counts = {"train": train, "test": test} if test else {"train": train}
     with only_results_on_stdout(as_json), counting(talk(), "drawing videos", silent=as_json) as on_progress:
         folder = verb(
@@ -126,7 +126,6 @@ def shapes(
             seed=seed,
             size=size,
             frames=frames,
-            camera=camera,
             **arguments,
             on_progress=on_progress,
         )

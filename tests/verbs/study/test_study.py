@@ -25,7 +25,7 @@ def more(encoder, card, found, videos):
 TINY = Budget(8, 16, 16, ("batch=4", "settings.queue=8", "view.size=32", "short_side=36", "cache_gb=0"))
 STUDY = Study(
     question="Does it run?", source="nobody",
-    arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",), share=0.5), "c": Arm("rho_moco", camera=True)},
+    arms={"a": Arm("rho_moco"), "b": Arm("rho_moco", ("temperature=0.5",), share=0.5), "c": Arm("rho_moco", camera=1.0)},
     claims=(Claim("a over b", "a", "b", "motion linear"), Claim("smaller", "a", "untrained", "size", lower=True),
             Claim("itself again", "a", "untrained", "loss unseen"), Claim("told", "a", "chance", "loss unseen"),
             Claim("more so", "a", "b", "motion linear", beyond=("c", "b"))),

@@ -17,7 +17,7 @@ from reelvec.data.shapes.render import draw_video, render
 from reelvec.data.shapes.settings import SPLITS, Settings
 
 COLUMNS = ("path", "split", "motion", "scene", "speed", "shapes", "textures", "radius")
-SMALLEST_SIZE, MOST_SPRITES = 32, 50
+SMALLEST_SIZE, MOST_SPRITES, FASTEST_CAMERA = 32, 50, 10
 
 
 def make_shapes(
@@ -29,7 +29,7 @@ def make_shapes(
     frames: int = 24,
     frames_per_second: int = 24,
     sprites: int = 5,
-    camera: bool = False,
+    camera: float = 0.0,
     split: Sequence[str] = SPLITS,
     truth: bool = True,
     b_frames: int = 0,
@@ -42,7 +42,8 @@ def make_shapes(
     `out` becomes a folder with SPLIT/00000.mp4 ..., labels.csv, truth/SPLIT/00000.npz ... and settings.json. A folder
     that holds the same set already is left as it is; any other that is not empty is an error. `videos` is the number of
     videos of each split, or of every one; `size` the side of the square picture in pixels, `sprites` how many
-    things move in it, all alike, `gop` the number of frames from one key frame to the next. `workers` threads render and
+    things move in it, all alike, `camera` the speed of the camera (0: it stands; True or 1: it drifts by 0.3 to 1 pixel a
+    frame of 72 pixels, and shakes), `gop` the number of frames from one key frame to the next. `workers` threads render and
     encode; the files do not depend on their number. `on_progress` is called with (videos made, videos to make).
 
     Returns the folder. Raises ReelvecError for settings that make no video and for a folder that holds something else.
@@ -55,7 +56,7 @@ def make_shapes(
         frames=frames,
         frames_per_second=frames_per_second,
         sprites=sprites,
-        camera=camera,
+        camera=float(camera) if isinstance(camera, bool) else camera,
         split=split,
         truth=truth,
         b_frames=b_frames,
@@ -92,7 +93,7 @@ def _encoded(frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: int, b_fra
     return file.getvalue()
 
 
-def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: int | bool) -> Settings:
+def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: float | bool) -> Settings:
     """Check what was asked for."""
     asked = "make a set of shapes"
     split = [split] if isinstance(split, str) else list(split)
@@ -106,7 +107,7 @@ def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: int 
     except ValidationError as error:
         wrong = error.errors()[0]
         there = f"{'.'.join(map(str, wrong['loc']))}={wrong['input']!r}: {wrong['msg']}"
-        raise ReelvecError(asked, there, "give whole numbers for all but camera and truth") from error
+        raise ReelvecError(asked, there, "give whole numbers, but for camera (a speed) and truth (yes or no)") from error
     if settings.size < SMALLEST_SIZE or settings.size % 2:
         raise ReelvecError(
             asked,
@@ -115,6 +116,8 @@ def _settings(*, videos: int | Sequence[int], split: Sequence[str], **rest: int 
         )
     if not 1 <= settings.sprites <= MOST_SPRITES:
         raise ReelvecError(asked, f"sprites={settings.sprites}", f"ask for 1 to {MOST_SPRITES} sprites")
+    if not 0 <= settings.camera <= FASTEST_CAMERA:
+        raise ReelvecError(asked, f"camera={settings.camera:g}", f"give the camera a speed of 0 to {FASTEST_CAMERA}")
     if settings.frames < 2 or settings.frames_per_second < 1 or not 0 <= settings.b_frames <= 16 or settings.gop < 1:
         numbers = {name: getattr(settings, name) for name in ("frames", "frames_per_second", "b_frames", "gop")}
         there = " ".join(f"{name}={number}" for name, number in numbers.items())

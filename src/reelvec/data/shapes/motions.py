@@ -112,7 +112,7 @@ def draw_path(settings: Settings, split: str, number: int, motion: str, sprite: 
 
 def _camera(settings: Settings, split: str, number: int, t: np.ndarray) -> Float[np.ndarray, "t 2"]:
     """Draw a drift in one direction and a shake of two sines along each axis, in pixels."""
-    if not settings.camera:
+    if settings.camera == 0:
         return np.zeros((len(t), 2))
     rng = settings.generator(split, number, "camera")
     direction, drift = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.0)
@@ -120,4 +120,4 @@ def _camera(settings: Settings, split: str, number: int, t: np.ndarray) -> Float
     reach, period = rng.uniform(0.2, 0.8, (2, 2)), rng.uniform(5, 14, (2, 2))
     phase = rng.uniform(0, 2 * np.pi, (2, 2))
     offset += (reach * np.sin(phase + 2 * np.pi * t[:, None, None] / period)).sum(-1)
-    return (offset - offset[0]) * settings.scale
+    return (offset - offset[0]) * settings.camera * settings.scale

@@ -21,8 +21,8 @@ class Settings(Config):
     frames_per_second: int = 24
     sprites: int = 5
     """how many things move in a video, all in the same way"""
-    camera: bool = False
-    """whether the camera drifts and shakes"""
+    camera: float = 0.0
+    """speed of the camera: 0 stands still; at 1 it drifts by 0.3 to 1 pixel a frame (of a picture 72 wide), and shakes"""
     truth: bool = True
     """whether flow, masks, boxes, centre paths and speeds are written beside the videos"""
     b_frames: int = 0

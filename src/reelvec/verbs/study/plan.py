@@ -31,8 +31,8 @@ class Arm:
     """which of the method's encoders is judged"""
     share: float = 1.0
     """of the budget: 0.5 makes up for a step of twice the cost"""
-    camera: bool | None = None
-    """whether the camera of its generated videos moves; None: as the study says"""
+    camera: float | None = None
+    """speed of the camera of its generated videos; None: as the study says"""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Study:
     claims: tuple[Claim, ...]
     note: str = ""
     """what one has to know to read the result; stands under the question"""
-    camera: bool = False
-    """whether the camera of the generated videos moves"""
+    camera: float = 0.0
+    """speed of the camera of the generated videos: 0 stands, 1 is a camera held by hand (`reelvec shapes --camera`)"""
     gop: int = 12
     """frames from one key frame of the generated videos to the next"""
     pretext: tuple[str, ...] = ()

@@ -155,9 +155,10 @@ def _result_of(future: Future[dict[str, Any]], arm: str, n: int) -> dict[str, An
         raise ReelvecError(f"train {task}", "its process died, most often of too little memory", "use workers=1") from error
 
 
-def _set_words(study: Study, budget: Budget, cameras: set[bool]) -> str:
-    camera = {True: "moving camera", False: "still camera"}
-    words = ", ".join([*(camera[moves] for moves in sorted(cameras)), f"a key frame every {study.gop}"])
+def _set_words(study: Study, budget: Budget, cameras: set[float]) -> str:
+    named = {0.0: "still camera", 1.0: "moving camera"}
+    seen = [named.get(camera, f"camera at {camera:g} of its speed") for camera in sorted(cameras)]
+    words = ", ".join([*seen, f"a key frame every {study.gop}"])
     return f"generated, {words}, {budget.train_videos} / {budget.test_videos} videos"
 
 

@@ -55,10 +55,11 @@ def digest(content: Any) -> str:
 
 
 def generated_set(
-    study: Study, budget: Budget, seed: int, camera: bool, work: Path, tell: Callable[[dict[str, Any]], None]
+    study: Study, budget: Budget, seed: int, camera: float, work: Path, tell: Callable[[dict[str, Any]], None]
 ) -> VideoSet:
     """Make the set of one seed, or find it; all studies with such a set share it."""
-    words = f"shapes{'-camera' if camera else ''}-gop{study.gop}-{budget.train_videos}-{budget.test_videos}"
+    moves = f"-camera{'' if camera == 1 else f'{camera:g}'}" if camera else ""
+    words = f"shapes{moves}-gop{study.gop}-{budget.train_videos}-{budget.test_videos}"
     folder = work / "sets" / f"{words}-seed{seed}"
     tell({"kind": "message", "text": f"videos of seed {seed} in {folder}"})
     videos = (budget.train_videos, budget.test_videos)
