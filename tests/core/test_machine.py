@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from reelvec.core import machine
@@ -9,3 +13,42 @@ def test_a_containers_share_of_cores_counts(monkeypatch: pytest.MonkeyPatch) -> 
     assert machine.usable_cores() == 3
     monkeypatch.setattr(machine, "first_line", lambda _: "max 100000")
     assert machine.usable_cores() == 16
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from reelvec.core.machine import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+    assert keep_freed_memory()
+for _ in range(3):
+    blocks = [np.ones(3 << 20, np.uint8) for _ in range(16)]
+    del blocks
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    blocks = [np.ones(3 << 20, np.uint8) for _ in range(16)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_freed_memory_is_used_again_without_asking_for_pages() -> None:
+    faults = {
+        way: int(subprocess.run([sys.executable, "-c", FAULTS, way], check=True, capture_output=True, text=True).stdout)
+        for way in ("keep", "leave")
+    }
+    assert faults["keep"] < 1000 < 20_000 < faults["leave"]  # 20 times 48 MiB are 245 760 pages
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"])
+def test_who_sets_mallocs_thresholds_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "131072")
+    assert not machine.keep_freed_memory.__wrapped__()
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: object())
+    assert not machine.keep_freed_memory.__wrapped__()

@@ -1,8 +1,15 @@
 """What this process may use of the machine it runs on."""
 
+import ctypes
 import math
 import os
+from functools import cache
 from pathlib import Path
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""names of settings in glibc's malloc.h"""
+_KEPT_BYTES, _LARGEST_BLOCK = 256 << 20, 32 << 20
+"""the second is as much as glibc allows"""
 
 
 def usable_cores() -> int:
@@ -12,6 +19,23 @@ def usable_cores() -> int:
     if len(quota) == 2 and quota[0] != "max":
         allowed = min(allowed, max(1, math.ceil(int(quota[0]) / int(quota[1]))))
     return allowed
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let glibc keep what this process frees, up to 256 MiB, for the next who asks; return whether it does.
+
+    Clips and feature maps of some megabytes come and go with every batch. By itself glibc hands each of them back, and gets
+    pages anew that the system has to clear first (decision 017). Whoever has set MALLOC_TRIM_THRESHOLD_ or
+    MALLOC_MMAP_THRESHOLD_ is left alone, and so is every other system.
+    """
+    if any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("TRIM", "MMAP")):
+        return False
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # not glibc
+        return False
+    return all([set_option(_MMAP_THRESHOLD, _LARGEST_BLOCK), set_option(_TRIM_THRESHOLD, _KEPT_BYTES)])
 
 
 def first_line(path: str) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from types import TracebackType
 
 from reelvec.core import Batch, Needs
+from reelvec.core.machine import keep_freed_memory
 from reelvec.data.index import Index
 from reelvec.data.plans import EvenPlan, Plan, Request, TrainingPlan
 from reelvec.data.reading import BatchReader, Reader, Reading
@@ -56,6 +57,7 @@ class ClipLoader:
         together: each has an equal share, and copies of its own of whatever it was asked for, so it is with workers=0 that a
         cache holds most. `pin` puts pictures into pinned memory.
         """
+        keep_freed_memory()
         self.index, self.plan, self.batch = index, plan, batch
         self.workers, self.timeout_seconds, self.pin = workers, timeout_seconds, pin
         self.waiting_seconds = 0.0

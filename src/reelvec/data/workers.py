@@ -27,6 +27,7 @@ import torch
 from torch.multiprocessing import get_context  # torch's, so that tensors travel in shared memory
 
 from reelvec.core import ReelvecError
+from reelvec.core.machine import keep_freed_memory
 from reelvec.core.spawning import main_module_unseen
 from reelvec.data.reading import BatchReader, Reading
 
@@ -256,6 +257,7 @@ def _work(handed_over: _HandedOver, pipe: Connection, reading: Any) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    keep_freed_memory()
 
     def announce(row: int) -> None:
         reading[1] = time.monotonic()
