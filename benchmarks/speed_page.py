@@ -1,4 +1,4 @@
-"""Write docs/speed.md from the results in benchmarks/results and from benchmarks/changes_kept.json, and from nothing else.
+"""Write docs/speed.md and docs/growth.svg from benchmarks/results and benchmarks/changes_kept.json, and from nothing else.
 
     python benchmarks/speed_page.py
 
@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from growth_picture import growth_picture
 from measuring import markdown
 from on_paper import on_paper
 
 ROOT = Path(__file__).parents[1]
-RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "speed.md"
+RESULTS, PAGE, PICTURE = ROOT / "benchmarks" / "results", ROOT / "docs" / "speed.md", ROOT / "docs" / "growth.svg"
 CHANGES = ROOT / "benchmarks" / "changes_kept.json"
 """kept by hand: what a change was before and after it, as decisions/ and changes/ say; measured when it was made"""
 
@@ -36,7 +37,11 @@ SUBJECTS = {
         "The same clips, views, networks, heads, queue and optimiser for all. SlowFast-style: its released MoCo's order of\n"
         "work, written anew in the script. lightly: its MoCo example, once for each direction.\n",
     ),
-    "scale": ("What grows with size", "The index with its rows, a worker with its samples, a step with its queue.\n"),
+    "scale": (
+        "What grows with size",
+        "The index with its rows, a worker with its samples, a step with its queue. The curves, with those of the tables of\n"
+        "reading and loading above; both axes are logarithmic:\n\n![curves](growth.svg)\n\n",
+    ),
     "search": (
         "Search and embedding",
         "Exact search. Floor: a product of matrix and vector, and the choice of the ten largest, with the vectors in memory.\n",
@@ -63,19 +68,23 @@ of the rounds, with the lowest and the highest in brackets. "a over b" is how ma
 
 def speed_page(folder: Path) -> str:
     """Return the page that the results in a folder give."""
-    files = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
-    results = [(path, result) for path, result in files if result.get("benchmark") in SUBJECTS]
-    for path, result in results:
-        if result["quick"]:
-            raise SystemExit(f"{path.name} was made with --quick, which measures nothing: make it again without")
+    results = stored_results(folder)
     parts = [_HEAD]
     for name, (heading, compared) in SUBJECTS.items():
         parts.append(f"## {heading}\n\n{compared}Script: `benchmarks/{name}.py`.\n")
-        found = [result for _, result in results if result["benchmark"] == name]
-        parts += [_section(result) for result in found] or ["Not measured yet.\n"]
+        parts.append(_section(results[name]) if name in results else "Not measured yet.\n")
     parts.append(_changes())
-    parts.append(_on_paper({result["benchmark"]: result for _, result in results}))
+    parts.append(_on_paper(results))
     return "\n".join(parts)
+
+
+def stored_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the results in a folder by the benchmark's name."""
+    files = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    for path, result in files:
+        if result.get("benchmark") in SUBJECTS and result["quick"]:
+            raise SystemExit(f"{path.name} was made with --quick, which measures nothing: make it again without")
+    return {result["benchmark"]: result for _, result in files if result.get("benchmark") in SUBJECTS}
 
 
 def _section(result: dict[str, Any]) -> str:
@@ -113,3 +122,4 @@ def _on_paper(results: dict[str, dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(speed_page(RESULTS), encoding="utf-8")
+    PICTURE.write_text(growth_picture(stored_results(RESULTS)), encoding="utf-8")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -94,6 +95,23 @@ def test_a_table_shows_what_is_known(benchmark):
 def test_the_projects_page_is_made_of_its_results(benchmark):
     page = (BENCHMARKS.parent / "docs/speed.md").read_text(encoding="utf-8")
     assert page == benchmark("speed_page").speed_page(BENCHMARKS / "results"), "run: python benchmarks/speed_page.py"
+    picture = (BENCHMARKS.parent / "docs/growth.svg").read_text(encoding="utf-8")
+    results = benchmark("speed_page").stored_results(BENCHMARKS / "results")
+    assert picture == benchmark("growth_picture").growth_picture(results), "run: python benchmarks/speed_page.py"
+
+
+def test_curves_go_through_the_medians_on_logarithmic_axes(benchmark):
+    rows = [{"queue": 10**power, "step, ms": {"median": 10.0**power}} for power in (1, 2, 3)]
+    result = {"scale": {"tables": [{"title": "A step by the size of its queue", "rows": rows}]}}
+    picture = ElementTree.fromstring(benchmark("growth_picture").growth_picture(result))
+    titles = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text") if text.get("font-weight") == "bold"]
+    assert titles == ["A step of rho_moco, ms"]  # what was not measured has no panel
+    places = [(float(c.get("cx")), float(c.get("cy"))) for c in picture.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(places) == 3
+    (x1, y1), (x2, y2), (x3, y3) = places
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+    assert y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+    assert y1 > y2  # y points down
 
 
 def test_on_paper_is_worked_out_of_results_and_of_assumptions_that_say_so(benchmark):
