@@ -1,4 +1,4 @@
-"""The loader of a training run: clips a second by workers, and whether memory grows.
+"""The loader of a training run: clips a second by workers, beside peers in torch's loader, and whether memory grows.
 
     python benchmarks/loading.py                     files that it writes itself
     python benchmarks/loading.py --out FILE.json     keeps the result
@@ -8,19 +8,25 @@ A batch is dropped when the next one comes, as a training step does: whoever kee
 
 - no worker: the loader reads in the process that asks.
 - 1, 2 workers: processes of their own. With as many workers as cores, the process that asks has none for itself.
+- beside the peers: the readers of `reading.py` in torch's DataLoader, with two workers that stay and read two batches ahead;
+  they are given what frames to read, worked out before. "yuv" is `pictures=yuv`: planes, which become RGB with the crop.
 - memory: resident memory of a worker, less what it shares, after so many samples.
 """
 
 import os
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
+from lent_ffmpeg import lend_ffmpeg
 from measuring import Row, arguments, finish, machine, moving_frames, one_thread, rate, ratio, table, take_turns, write_video
-from reading import needs_of
+from reading import OURS, PEERS, Readers, Request, contenders, needs_of, requests_of
+from torch.utils.data import DataLoader, Dataset
 
 from reelvec.data.index import Index, index
 from reelvec.data.loader import ClipLoader, TrainingPlan
@@ -46,6 +52,44 @@ def measure_workers(name: str, videos: Index, samples: int, rounds: int) -> Row:
         "files": name,
         **{who: rate(samples * needs.clips, taken) for who, taken in seconds.items()},
         "2 workers over 1": ratio(seconds["1 worker"], seconds["2 workers"]),
+    }
+
+
+class PeerClips(Dataset[torch.Tensor]):
+    """Clips of each request, read by a peer."""
+
+    def __init__(self, requests: Sequence[Request], read: Callable[[Request], Any]) -> None:
+        self.requests, self.read = requests, read
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        return torch.from_numpy(self.read(self.requests[number]))
+
+
+def measure_beside_peers(name: str, videos: Index, samples: int, rounds: int, readers: Readers) -> Row:
+    """Return a line: clips a second of our loader and of torch's with each peer, two workers each."""
+    needs = needs_of()
+    numbers = [range(first, first + BATCH) for first in range(0, samples, BATCH)]
+    requests = requests_of(videos, needs, samples)
+    with ExitStack() as stack:
+        work: dict[str, Callable[[], Any]] = {}
+        for word, ours in (("reelvec", needs), ("reelvec yuv", needs.in_planes())):
+            loader = stack.enter_context(ClipLoader(videos, ours, TrainingPlan(videos, ours, seed=0), BATCH, workers=2))
+            work[word] = partial(lambda loader: deque(loader.batches(numbers), maxlen=0), loader)
+        peers = [who for who in readers if who not in OURS]
+        for who in peers:
+            theirs = DataLoader(PeerClips(requests, readers[who]), BATCH, num_workers=2, persistent_workers=True)
+            work[who] = partial(lambda loader: deque(loader, maxlen=0), theirs)
+        seconds = take_turns(work, rounds)
+    fastest = min(peers, key=lambda who: sorted(seconds[who])[rounds // 2], default=None)
+    return {
+        "files": name,
+        **{who: rate(samples * needs.clips, taken) for who, taken in seconds.items()},
+        "reelvec over the fastest peer": ratio(seconds[fastest], seconds["reelvec"]) if fastest else None,
+        "yuv over the fastest peer": ratio(seconds[fastest], seconds["reelvec yuv"]) if fastest else None,
+        "fastest peer": fastest,
     }
 
 
@@ -86,7 +130,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments(__doc__).parse_args(argv)
     given.rounds = given.rounds or (2 if given.quick else 5)
     one_thread()
-    described = machine("reelvec", "av")
+    described = machine("reelvec", "av", "torch", *dict.fromkeys(PEERS.values()))
+    readers, left_out = contenders()
     frames, height = (40, 180) if given.quick else (300, 720)
     width = height * 16 // 9 // 2 * 2
     with tempfile.TemporaryDirectory() as folder:
@@ -98,18 +143,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         prepared = Index.load(prepare(files, Path(folder) / "prepared", workers=0)["index"])
         raw = index(files, workers=0)
         name = f"{height}p, GOP 48"
-        workers = [
-            measure_workers(name, raw, BATCH * 2 if given.quick else 64, given.rounds),
-            measure_workers("prepared", prepared, BATCH * 2 if given.quick else 512, given.rounds),
-        ]
+        kinds = [(name, raw, BATCH * 2 if given.quick else 64), ("prepared", prepared, BATCH * 2 if given.quick else 512)]
+        workers = [measure_workers(*kind, given.rounds) for kind in kinds]
+        beside = [measure_beside_peers(*kind, given.rounds, readers) for kind in kinds]
         memory = measure_memory(prepared, 64 if given.quick else 10_240, 2 if given.quick else 8)
     note = f"Clips a second on {described['cores']} cores, in batches of {BATCH} videos."
     tables = [
         table("By workers", note, workers),
+        table("Beside the peers", f"{note} Two workers each; the peers' in torch's DataLoader.", beside),
         table("Memory of a worker", "One worker on prepared files; anonymous resident memory (Linux).", memory),
     ]
-    finish("loading", given, described, tables, {})
+    finish("loading", given, described, tables, left_out)
 
 
 if __name__ == "__main__":
+    lend_ffmpeg()
     main()
