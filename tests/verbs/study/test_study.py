@@ -115,6 +115,18 @@ def test_other_settings_make_other_runs(done):
     assert other["arms"]["b"]["numbers"] != result["arms"]["b"]["numbers"]
 
 
+def test_a_study_is_repeated_on_seeds_of_its_own_and_stands_beside_the_first(done):
+    folder, arguments, result = done
+    first = (folder / "out" / "mini-cpu.json").read_bytes()
+    again = run_study(str(folder / "mini.py"), **arguments, first_seed=1002)
+    assert (folder / "out" / "mini-cpu.json").read_bytes() == first
+    assert Path(again["file"]).name == "mini-from1002-cpu.json"
+    assert again["data"].endswith(" videos, seeds 1002 to 1004")
+    assert again["command"].endswith(" first_seed=1002")
+    assert again["arms"]["a"]["numbers"][0] == result["arms"]["a"]["numbers"][2]  # the same seed, the same run
+    assert "## mini, generated, still camera, moving camera" in results_page(folder / "out")
+
+
 def test_settings_given_go_to_every_arm_and_stop_where_an_arm_has_its_own():
     spent = Budget(8, settings=("batch=4",))
     for arm, clips in ((Arm("rho_moco"), 3), (Arm("rho_moco", ("clips=1",)), 1)):
@@ -182,6 +194,8 @@ def test_what_cannot_be_run_is_said(tmp_path):
         run_study("modist_motion", budget="week")
     with pytest.raises(ReelvecError, match="too few"):
         run_study("modist_motion", seeds=1)
+    with pytest.raises(ReelvecError, match="tuned on"):
+        run_study("modist_motion", first_seed=100)
     with pytest.raises(ReelvecError, match="train/"):
         run_study("modist_motion", data=tmp_path, work=tmp_path / "work")
     (tmp_path / "empty.py").write_text("")

@@ -35,13 +35,14 @@ from reelvec.verbs.study.videos import VideoSet, digest, generated_set, real_set
 
 FEWEST_SEEDS = 3
 FIRST_SEED = 1000
-"""data, first weights and draws of a study's n-th seed come from FIRST_SEED + n: tuning is done below"""
+"""tuning is done on seeds below it"""
 
 
 def run_study(
     name: str,
     *,
     seeds: int = 3,
+    first_seed: int = FIRST_SEED,
     budget: str = "cpu",
     data: str | os.PathLike[str] | None = None,
     work: str | os.PathLike[str] = "runs/studies",
@@ -55,6 +56,8 @@ def run_study(
     Args:
         name: a study's name, or the path of its file.
         seeds: how often; each has a generated set, first weights and draws of its own, the same for all arms.
+        first_seed: where these seeds begin, 1000 or more: others repeat a study on seeds that nobody has looked at. How many
+            they are has to be settled before.
         budget: "cpu" or "gpu".
         data: real videos instead of the generated sets: a folder with train/CLASS/ and test/CLASS/, or a table of paths, of
             sides (train, test) and of labels in columns called motion and scene. Claims about motion are judged on the
@@ -71,18 +74,22 @@ def run_study(
         raise ReelvecError(f"run {name} with --budget {budget}", f"budgets {', '.join(study.budgets)}", "choose one of these")
     if seeds < FEWEST_SEEDS:
         raise ReelvecError(f"run {name} with seeds={seeds}", "too few for an interval", f"use --seeds {FEWEST_SEEDS} or more")
+    if first_seed < FIRST_SEED:
+        there = f"seeds below {FIRST_SEED} are those that settings were tuned on"
+        raise ReelvecError(f"run {name} with first_seed={first_seed}", there, f"use first_seed={FIRST_SEED} or more")
     if workers is not None and workers < 1:
         raise ReelvecError(f"run {name} with workers={workers}", "nobody to work", "use workers=1 or more")
     tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
     contents = {arm_name: run_content(name, arm, spent, settings) for arm_name, arm in study.arms.items()}
-    label = Path(name).stem + (f"-{Path(data).stem}" if data else "") + f"-{budget}"
+    fresh = f"-from{first_seed}" if first_seed != FIRST_SEED else ""
+    label = Path(name).stem + (f"-{Path(data).stem}" if data else "") + f"{fresh}-{budget}"
     cameras = {arm_name: study.camera if arm.camera is None else arm.camera for arm_name, arm in study.arms.items()}
     if data:
         real = real_set(Path(data), work)
         sets = {(n, camera): real for n in range(seeds) for camera in cameras.values()}
     else:
         sets = {
-            (n, camera): generated_set(study, spent, FIRST_SEED + n, camera, work, tell)
+            (n, camera): generated_set(study, spent, first_seed + n, camera, work, tell)
             for n, camera in product(range(seeds), sorted(set(cameras.values())))
         }
     fingerprints = {place: videos.fingerprint() for place, videos in sets.items()}
@@ -93,7 +100,7 @@ def run_study(
     with process_pool(at_once) as pool:
         running = {}
         for n, arm in product(range(seeds), study.arms):
-            content, place = {**contents[arm], "seed": FIRST_SEED + n}, (n, cameras[arm])
+            content, place = {**contents[arm], "seed": first_seed + n}, (n, cameras[arm])
             key = {"run": content, "encoder": study.arms[arm].encoder, "videos": fingerprints[place], "file": digest_of_file}
             key |= {"probe": Linear().protocol} | ({"pretext": study.pretext} if study.pretext else {})
             future = pool.submit(_one, name, arm, key, sets[place], str(work))
@@ -106,10 +113,12 @@ def run_study(
     each = [run for runs in done.values() for run in runs]
     result = {
         "study": Path(name).stem, "budget": budget,
-        "data": Path(data).stem if data else _set_words(study, spent, set(cameras.values())),
+        "data": (Path(data).stem if data else _set_words(study, spent, set(cameras.values())))
+        + (f", seeds {first_seed} to {first_seed + seeds - 1}" if fresh else ""),
         "question": study.question, "note": study.note, "source": study.source, "seeds": seeds, "samples": spent.samples,
         "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
-                             *([f"data={Path(data).name}"] if data else []), *settings]),
+                             *([f"data={Path(data).name}"] if data else []),
+                             *([f"first_seed={first_seed}"] if fresh else []), *settings]),
         "probe": Linear().protocol.replace("seed 0", "by the study's seed"),
         "arms": {name: {"method": arm.method, "settings": [*spent.settings, *settings, *arm.settings],
                         "encoder": arm.encoder,
