@@ -5,12 +5,13 @@ All points are medians in benchmarks/results; `benchmarks/speed_page.py` writes 
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-Points = list[tuple[float, float]]
+Points = list[tuple[float, float, float, float]]
+"""where across, then median, lowest and highest of the rounds"""
 
 _WIDTH, _HEIGHT, _COLUMNS = 300, 230, 3
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 44, 36
@@ -41,27 +42,23 @@ def growth_picture(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _panels(results: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
     loading, reading, scale = (results.get(name, {"tables": []}) for name in ("loading", "reading", "scale"))
-    workers = {
-        row["files"]: [(1.0, row["1 worker"]["median"]), (2.0, row["2 workers"]["median"])]
-        for row in _rows(loading, "By workers")
-    }
+    workers = {row["files"]: [_point(1, row["1 worker"]), _point(2, row["2 workers"])] for row in _rows(loading, "By workers")}
     by_length: dict[str, Points] = {}
     for row in _rows(reading, "By length of the clips"):
         files, frames = re.fullmatch(r"(.+), (\d+) frames", row["files"]).groups()  # type: ignore[union-attr]
-        by_length.setdefault(files, []).append((float(frames), row["reelvec"]["median"]))
+        by_length.setdefault(files, []).append(_point(frames, row["reelvec"]))
     lines = {re.match(r"(\d+)p, GOP 48", row["files"]): row for row in _rows(reading, "By kind of file and resolution")}
     by_lines = {
-        who: sorted((float(found[1]), row[who]["median"]) for found, row in lines.items() if found)
+        who: sorted(_point(found[1], row[who]) for found, row in lines.items() if found)
         for who in ("floor", "reelvec", "reelvec yuv")
     }
-    index = [row for row in _rows(scale, "The index by its rows") if row["uneven"] == "none"]
-    queue = [(float(row["queue"]), row["step, ms"]["median"]) for row in _rows(scale, "A step by the size of its queue")]
+    queue = [_point(row["queue"], row["step, ms"]) for row in _rows(scale, "A step by the size of its queue")]
     return [
         Panel("Clips a second by workers", "workers", workers),
         Panel("Clips a second by length of the clips", "frames", by_length),
         Panel("Clips a second by resolution", "lines, GOP 48", by_lines),
-        Panel("To open an index, seconds", "rows", {"": _column(index, "to open, s")}),
-        Panel("A worker's own memory, MiB", "rows of the index", {"": _column(index, "a worker's own, MiB")}),
+        Panel("To open an index, seconds", "rows", _by_rates(scale, "to open, s")),
+        Panel("A worker's own memory, MiB", "rows of the index", _by_rates(scale, "a worker's own, MiB")),
         Panel("A step of rho_moco, ms", "keys in the queue", {"": queue}),
     ]
 
@@ -70,15 +67,24 @@ def _rows(result: Mapping[str, Any], title: str) -> list[dict[str, Any]]:
     return next((table["rows"] for table in result["tables"] if table["title"] == title), [])
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Points:
-    return [(float(row["rows"]), row[name]["median"]) for row in rows]
+def _by_rates(scale: Mapping[str, Any], name: str) -> dict[str, Points]:
+    """Return the curve of indexes of files of even frame rates, and that of indexes where some are not."""
+    curves: dict[str, Points] = {}
+    for row in _rows(scale, "The index by its rows"):
+        rates = "even frame rates" if row["uneven"] == "none" else f"uneven: {row['uneven']}"
+        curves.setdefault(rates, []).append(_point(row["rows"], row[name]))
+    return curves
+
+
+def _point(across: float | str, measured: Mapping[str, float]) -> tuple[float, float, float, float]:
+    return float(across), measured["median"], measured["low"], measured["high"]
 
 
 def _draw(panel: Panel, left: int, top: int) -> str:
     points = [point for curve in panel.curves.values() for point in curve]
-    xs, ys = sorted({x for x, _ in points}), [y for _, y in points]
+    xs = sorted({x for x, *_ in points})
     x_of = _axis(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
-    low, high = _decades(min(ys), max(ys))
+    low, high = _decades(min(lowest for *_, lowest, _ in points), max(highest for *_, highest in points))
     y_of = _axis(low, high, _HEIGHT - _BOTTOM, _TOP)
     parts = [f'<g transform="translate({left},{top})">', _text(_LEFT, 16, panel.title, "start", weight="bold")]
     for y in _marks(low, high):
@@ -93,10 +99,13 @@ def _draw(panel: Panel, left: int, top: int) -> str:
             free_up_to = place - half
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, panel.across, "middle"))
     names = 0
-    for (name, curve), colour in zip(panel.curves.items(), _COLOURS, strict=False):
-        path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y in curve)
+    for number, (name, curve) in enumerate(panel.curves.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        path = "L".join(f"{x_of(x):.1f} {y_of(y):.1f}" for x, y, *_ in curve)
+        bars = "".join(f"M{x_of(x):.1f} {y_of(lowest):.1f}V{y_of(highest):.1f}" for x, _, lowest, highest in curve)
+        parts.append(f'<path d="{bars}" stroke="{colour}"/>')
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3" fill="{colour}"/>' for x, y in curve]
+        parts += [f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3" fill="{colour}"/>' for x, y, *_ in curve]
         if name:
             parts.append(_text(_LEFT + names, 32, name, "start", colour))
             names += 12 + _CHARACTER * len(name)
@@ -115,7 +124,7 @@ def _decades(low: float, high: float) -> tuple[float, float]:
 
 
 def _marks(low: float, high: float) -> list[float]:
-    """Return powers of ten between the bounds, and 2 and 5 times these where there are few; the bounds always."""
+    """Return powers of ten between the bounds, and 2 and 5 times these where there are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1,) if high / low > 1000 else (1, 2, 5)
     marks = {factor * 10.0**power for power in powers for factor in factors}

@@ -9,7 +9,8 @@ A batch is dropped when the next one comes, as a training step does: whoever kee
 - no worker: the loader reads in the process that asks.
 - 1, 2 workers: processes of their own. With as many workers as cores, the process that asks has none for itself.
 - beside the peers: the readers of `reading.py` in torch's DataLoader, with two workers that stay and read two batches ahead;
-  they are given what frames to read, worked out before. "yuv" is `pictures=yuv`: planes, which become RGB with the crop.
+  they are given what frames to read, worked out before, and keep freed memory as our workers do. "yuv" is `pictures=yuv`:
+  planes, which become RGB with the crop.
 - memory: resident memory of a worker, less what it shares, after so many samples.
 """
 
@@ -80,7 +81,9 @@ def measure_beside_peers(name: str, videos: Index, samples: int, rounds: int, re
             work[word] = partial(lambda loader: deque(loader.batches(numbers), maxlen=0), loader)
         peers = [who for who in readers if who not in OURS]
         for who in peers:
-            theirs = DataLoader(PeerClips(requests, readers[who]), BATCH, num_workers=2, persistent_workers=True)
+            theirs = DataLoader(
+                PeerClips(requests, readers[who]), BATCH, num_workers=2, persistent_workers=True, multiprocessing_context="fork"
+            )
             work[who] = partial(lambda loader: deque(loader, maxlen=0), theirs)
         seconds = take_turns(work, rounds)
     fastest = min(peers, key=lambda who: sorted(seconds[who])[rounds // 2], default=None)

@@ -1,6 +1,7 @@
 """Results as tables for people. Each function draws what one command's `--json` prints."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -320,7 +321,8 @@ def _tested(studies: Sequence[Mapping[str, Any]]) -> str:
     # a claim that was put to several measures has its verdicts side by side
     verdicts: dict[str, list[str]] = {}
     for entry in own:
-        place = "" if entry["data"].startswith("generated") else f" on {entry['data']}"
+        generated, fresh = entry["data"].startswith("generated"), re.search(r"seeds \d+ to \d+$", entry["data"])
+        place = (f" ({fresh[0]})" if fresh else "") if generated else f" on {entry['data']}"
         verdicts.setdefault(entry["claim"] + place, []).append(f"{entry['verdict']} ({entry['measure']})")
     return "tested: " + "; ".join(f"{claim}: {', '.join(words)}" for claim, words in verdicts.items())
 

@@ -111,11 +111,14 @@ def shapes(
     from reelvec.cli.live import counting
     from reelvec.cli.output import only_results_on_stdout, show, talk
     from reelvec.cli.tables import facts_table
+    from reelvec.core import ReelvecError
     from reelvec.data.shapes import make_shapes as verb
 
     paths, settings = split_words(words or [])
     expect_paths(paths, ["OUT"], "shapes")
-    taken = ("out", "videos", "split", "seed", "size", "frames", *(["camera"] if camera else []))
+    if camera and any(setting.startswith("camera=") for setting in settings):
+        raise ReelvecError("make a set of shapes", "--camera, which is camera=1, and camera=...", "give one of the two")
+    taken = ("out", "videos", "split", "seed", "size", "frames")
     arguments = ({"camera": 1.0} if camera else {}) | keyword_arguments(verb, settings, taken)
     counts = {"train": train, "test": test} if test else {"train": train}
     with only_results_on_stdout(as_json), counting(talk(), "drawing videos", silent=as_json) as on_progress:

@@ -9,7 +9,7 @@ from pathlib import Path
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """names of settings in glibc's malloc.h"""
 _KEPT_BYTES, _LARGEST_BLOCK = 256 << 20, 32 << 20
-"""the second is as much as glibc allows"""
+"""the second is as much as every glibc allows"""
 
 
 def usable_cores() -> int:
@@ -23,13 +23,15 @@ def usable_cores() -> int:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let glibc keep what this process frees, up to 256 MiB, for the next who asks; return whether it does.
+    """Let glibc keep what this process frees for the next who asks, from now on; return whether it does.
 
     Clips and feature maps of some megabytes come and go with every batch. By itself glibc hands each of them back, and gets
-    pages anew that the system has to clear first (decision 017). Whoever has set MALLOC_TRIM_THRESHOLD_ or
-    MALLOC_MMAP_THRESHOLD_ is left alone, and so is every other system.
+    pages anew that the system has to clear first (decision 017). It keeps up to 256 MiB at the end of its heap, and more
+    where something that lives on lies above what was freed. Whoever has set glibc's malloc, by MALLOC_TRIM_THRESHOLD_,
+    MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES, is left alone, and so is every other system.
     """
-    if any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("TRIM", "MMAP")):
+    is_set = any(f"MALLOC_{name}_THRESHOLD_" in os.environ for name in ("TRIM", "MMAP"))
+    if is_set or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", ""):
         return False
     try:
         set_option = ctypes.CDLL(None).mallopt

@@ -55,7 +55,8 @@ class ClipLoader:
 
         `timeout_seconds` is the longest that one file may take; `cache_bytes` the memory for decoded videos, all workers
         together: each has an equal share, and copies of its own of whatever it was asked for, so it is with workers=0 that a
-        cache holds most. `pin` puts pictures into pinned memory.
+        cache holds most. `pin` puts pictures into pinned memory. This process and the workers keep what they free for what
+        comes next (`core.machine.keep_freed_memory`).
         """
         keep_freed_memory()
         self.index, self.plan, self.batch = index, plan, batch

@@ -118,12 +118,15 @@ def test_other_settings_make_other_runs(done):
 def test_a_study_is_repeated_on_seeds_of_its_own_and_stands_beside_the_first(done):
     folder, arguments, result = done
     first = (folder / "out" / "mini-cpu.json").read_bytes()
-    again = run_study(str(folder / "mini.py"), **arguments, first_seed=1002)
+    with pytest.raises(ReelvecError, match="1000 to 1002"):
+        run_study(str(folder / "mini.py"), **arguments, first_seed=1002)
+    again = run_study(str(folder / "mini.py"), **arguments, first_seed=1003)
     assert (folder / "out" / "mini-cpu.json").read_bytes() == first
-    assert Path(again["file"]).name == "mini-from1002-cpu.json"
-    assert again["data"].endswith(" videos, seeds 1002 to 1004")
-    assert again["command"].endswith(" first_seed=1002")
-    assert again["arms"]["a"]["numbers"][0] == result["arms"]["a"]["numbers"][2]  # the same seed, the same run
+    assert Path(again["file"]).name == "mini-from1003-cpu.json"
+    assert again["data"].endswith(" videos, seeds 1003 to 1005")
+    assert again["command"].endswith(" first_seed=1003")
+    firsts = [run["size"] for run in (*result["arms"]["a"]["untrained"], *again["arms"]["a"]["untrained"])]
+    assert len(set(firsts)) == 6  # other first weights with each seed
     assert "## mini, generated, still camera, moving camera" in results_page(folder / "out")
 
 

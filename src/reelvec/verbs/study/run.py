@@ -56,8 +56,8 @@ def run_study(
     Args:
         name: a study's name, or the path of its file.
         seeds: how often; each has a generated set, first weights and draws of its own, the same for all arms.
-        first_seed: where these seeds begin, 1000 or more: others repeat a study on seeds that nobody has looked at. How many
-            they are has to be settled before.
+        first_seed: where these seeds begin, 1000 or more: others repeat a study on seeds that nobody has looked at, so they
+            must not overlap those of a result in `out`. How many they are has to be settled before.
         budget: "cpu" or "gpu".
         data: real videos instead of the generated sets: a folder with train/CLASS/ and test/CLASS/, or a table of paths, of
             sides (train, test) and of labels in columns called motion and scene. Claims about motion are judged on the
@@ -67,7 +67,8 @@ def run_study(
         workers: arms trained at a time; None: one a core, or one on a GPU.
         settings: key=value words for every arm, such as fit=square where videos differ in shape; an arm's own come after.
 
-    Returns what is written as NAME-BUDGET.json. Raises ReelvecError for an unknown study, budget or data.
+    Returns what is written as NAME-BUDGET.json, or NAME-fromSEED-BUDGET.json where the first seed is another. Raises
+    ReelvecError for an unknown study, budget or data, and for seeds that a result stored there has.
     """
     study = find_study(name)
     if budget not in study.budgets:
@@ -81,8 +82,11 @@ def run_study(
         raise ReelvecError(f"run {name} with workers={workers}", "nobody to work", "use workers=1 or more")
     tell, work, spent = on_event or (lambda event: None), Path(work), study.budgets[budget]
     contents = {arm_name: run_content(name, arm, spent, settings) for arm_name, arm in study.arms.items()}
-    fresh = f"-from{first_seed}" if first_seed != FIRST_SEED else ""
-    label = Path(name).stem + (f"-{Path(data).stem}" if data else "") + f"{fresh}-{budget}"
+    folder, fresh = Path(out) if out is not None else work, first_seed != FIRST_SEED
+    subject = Path(name).stem + (f"-{Path(data).stem}" if data else "")
+    file = folder / f"{subject}{f'-from{first_seed}' if fresh else ''}-{budget}.json"
+    stored = [*folder.glob(f"{subject}-{budget}.json"), *folder.glob(f"{subject}-from*-{budget}.json")]
+    _refuse_overlap(range(first_seed, first_seed + seeds), file, stored)
     cameras = {arm_name: study.camera if arm.camera is None else arm.camera for arm_name, arm in study.arms.items()}
     if data:
         real = real_set(Path(data), work)
@@ -115,7 +119,8 @@ def run_study(
         "study": Path(name).stem, "budget": budget,
         "data": (Path(data).stem if data else _set_words(study, spent, set(cameras.values())))
         + (f", seeds {first_seed} to {first_seed + seeds - 1}" if fresh else ""),
-        "question": study.question, "note": study.note, "source": study.source, "seeds": seeds, "samples": spent.samples,
+        "question": study.question, "note": study.note, "source": study.source,
+        "seeds": seeds, "first_seed": first_seed, "samples": spent.samples,
         "command": " ".join([f"reelvec study {Path(name).stem} --seeds {seeds} --budget {budget}",
                              *([f"data={Path(data).name}"] if data else []),
                              *([f"first_seed={first_seed}"] if fresh else []), *settings]),
@@ -131,10 +136,9 @@ def run_study(
         "at_once": at_once,
         "machines": sorted({f"{run['device']}, torch {run['torch']}" for run in each}),
     }  # fmt: skip
-    folder = Path(out) if out is not None else work
-    write_json(folder / f"{label}.json", result)
-    draw_result(result, folder / f"{label}.png")
-    result["file"] = str(folder / f"{label}.json")
+    write_json(file, result)
+    draw_result(result, file.with_suffix(".png"))
+    result["file"] = str(file)
     return result
 
 
@@ -151,6 +155,18 @@ def run_content(name: str, arm: Arm, spent: Budget, given: Sequence[str] = ()) -
     validate(kind, content["settings"], f"an arm of {name}")
     content["steps"] = max(1, round(spent.samples * arm.share / content["batch"]))
     return content
+
+
+def _refuse_overlap(seeds: range, file: Path, stored: Sequence[Path]) -> None:
+    """Raise ReelvecError where another result than `file` has some of these seeds: the two would not be independent."""
+    for other in stored:
+        there = json.loads(other.read_text())
+        first = there.get("first_seed", FIRST_SEED)
+        taken = range(first, first + there["seeds"])
+        if other != file and max(taken.start, seeds.start) < min(taken.stop, seeds.stop):
+            asked = f"run {there['study']} with the seeds {seeds.start} to {seeds.stop - 1}"
+            held = f"{other}, with the seeds {taken.start} to {taken.stop - 1}"
+            raise ReelvecError(asked, held, f"take others, such as first_seed={taken.stop}")
 
 
 def _result_of(future: Future[dict[str, Any]], arm: str, n: int) -> dict[str, Any]:

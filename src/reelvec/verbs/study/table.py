@@ -18,9 +18,9 @@ Read it with care. Networks are tiny and budgets are minutes: a verdict is about
 paper's. Every claim has its own interval: of twenty that are not so, one is found to hold or to fail by chance. Adding
 seeds until a verdict pleases voids the interval; a study that was repeated is repeated on seeds of its own, as many as were
 settled before, and stands beside the first. On real videos the test videos stay the same, so the interval speaks of
-training alone. The generated set and two recipes were settled with scores on other seeds in view: [decision
-007](../decisions/007-several-sprites.md) says how. "Untrained" is the arm's own network with fresh weights, the mean of
-three. Seconds are those of a thread beside another that does the same: a measure of effort, not of speed.
+training alone. The generated set, two recipes and the speed of the slow camera were settled with scores on other seeds in
+view: [decision 007](../decisions/007-several-sprites.md) and [modist](methods/modist.md) say how. "Untrained" is the arm's
+own network with fresh weights, the mean of three. Seconds are those of a thread beside another that does the same: a measure of effort, not of speed.
 """
 
 
