@@ -9,8 +9,8 @@ STUDY = Study(
     question="Does the cross-modal term of MoDist help more where the camera moves?",
     source="MoDist, arXiv 2106.09703 (card, section 10, claim 1)",
     note="Slow: 0.3 of the speed of the moving camera, settled with a pair of runs on another seed in view. At full speed both "
-    "arms stand near chance (12.5 %), which hides what the term could add: the motion network itself, the teacher, knows little "
-    "there (docs/methods/modist.md).",
+    "arms stand near chance (12.5 %), which hides what the term could add: the motion network itself, the teacher, knows "
+    "little there (docs/methods/modist.md).",
     arms={
         "still": Arm("modist", camera=0.0),
         "still, no cross term": Arm("modist", _ALONE, camera=0.0),

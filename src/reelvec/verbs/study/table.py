@@ -20,7 +20,8 @@ seeds until a verdict pleases voids the interval; a study that was repeated is r
 settled before, and stands beside the first. On real videos the test videos stay the same, so the interval speaks of
 training alone. The generated set, two recipes and the speed of the slow camera were settled with scores on other seeds in
 view: [decision 007](../decisions/007-several-sprites.md) and [modist](methods/modist.md) say how. "Untrained" is the arm's
-own network with fresh weights, the mean of three. Seconds are those of a thread beside another that does the same: a measure of effort, not of speed.
+own network with fresh weights, the mean of three. Seconds are those of a thread beside another that does the same: a
+measure of effort, not of speed.
 """
 
 
