@@ -56,6 +56,17 @@ def test_shapes_says_what_it_made(run: Run, folder: Path) -> None:
     assert Path(made["labels"]).read_text().count("\n") == 3
 
 
+@pytest.mark.parametrize(("words", "speed"), [(["--camera"], 1.0), (["camera=0.3"], 0.3), (["camera=true"], 1.0), ([], 0.0)])
+def test_a_camera_moves_as_fast_as_is_said(run: Run, folder: Path, words: list[str], speed: float) -> None:
+    out = f"camera {' '.join(words).replace('=', ' ')}"
+    run("shapes", out, "--train", "1", "--test", "0", "--size", "32", "--frames", "2", *words)
+    assert json.loads((folder / out / "settings.json").read_text())["camera"] == speed
+
+
+def test_a_camera_of_two_speeds_is_refused(run: Run) -> None:
+    run("shapes", "none", "--camera", "camera=0.3", code=2)
+
+
 def test_index_names_what_is_broken(run: Run, videos: Path, folder: Path) -> None:
     mixed = folder / "mixed"
     mixed.mkdir()
