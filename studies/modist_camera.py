@@ -24,14 +24,14 @@ STUDY = Study(
         Claim("the cross term helps where it moves slowly", "slow", "slow, no cross term", "motion linear"),
         Claim("the cross term helps where it moves", "moving", "moving, no cross term", "motion linear"),
         Claim(
-            "and helps more where it moves slowly than where it stands",
+            "the cross term helps more where it moves slowly than where it stands",
             "slow",
             "slow, no cross term",
             "motion linear",
             beyond=("still", "still, no cross term"),
         ),
         Claim(
-            "and helps more where it moves than where it stands",
+            "the cross term helps more where it moves than where it stands",
             "moving",
             "moving, no cross term",
             "motion linear",

@@ -4,7 +4,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from reelvec.cli.tables import comparison_table, health_table, rows_table
+from reelvec.cli.tables import comparison_table, health_table, methods_table, rows_table
+from reelvec.verbs.methods_table import list_methods
 
 ALIKE = {"names": ["a", "b", "untrained a"], "cka": [[1.0, 0.25, 0.5], [0.25, 1.0, 0.125], [0.5, 0.125, 1.0]]}
 
@@ -51,3 +52,19 @@ def test_alike_is_told_of_what_was_trained() -> None:
     shown = drawn(health_table(result))
     assert "a, linear CKA with others: b 0.25, untrained a 0.50" in shown
     assert "untrained a, linear" not in shown
+
+
+def test_what_studies_showed_of_a_method_stands_by_verdict() -> None:
+    def tested(claim: str, verdict: str, data: str, own: bool = True) -> dict[str, Any]:
+        return {"study": "s", "claim": claim, "verdict": verdict, "data": data, "measure": "motion linear", "own": own}
+
+    studies = [
+        tested("it helps", "undecided", "generated, still camera"),
+        tested("it helps", "holds", "generated, still camera, seeds 1003 to 1010"),
+        tested("it helps", "holds", "ut_interaction"),
+        tested("a part of it helps", "does not hold", "generated, still camera", own=False),
+    ]
+    shown = drawn(methods_table([{**list_methods()[0], "studies": studies}]))
+    assert "holds: it helps (motion linear, seeds 1003 to 1010); it helps (motion linear, ut_interaction)" in shown
+    assert "undecided: it helps (motion linear) " in shown
+    assert "does not hold" not in shown

@@ -318,13 +318,12 @@ def _tested(studies: Sequence[Mapping[str, Any]]) -> str:
     own = [entry for entry in studies if entry["own"]]
     if not own:
         return "no study of it was run"
-    # a claim that was put to several measures has its verdicts side by side
-    verdicts: dict[str, list[str]] = {}
+    claims: dict[str, list[str]] = {"holds": [], "does not hold": [], "undecided": []}
     for entry in own:
         generated, fresh = entry["data"].startswith("generated"), re.search(r"seeds \d+ to \d+$", entry["data"])
-        place = (f" ({fresh[0]})" if fresh else "") if generated else f" on {entry['data']}"
-        verdicts.setdefault(entry["claim"] + place, []).append(f"{entry['verdict']} ({entry['measure']})")
-    return "tested: " + "; ".join(f"{claim}: {', '.join(words)}" for claim, words in verdicts.items())
+        place = (f", {fresh[0]}" if fresh else "") if generated else f", {entry['data']}"
+        claims[entry["verdict"]].append(f"{entry['claim']} ({entry['measure']}{place})")
+    return "\n".join(f"{verdict}: {'; '.join(words)}" for verdict, words in claims.items() if words)
 
 
 def demo_table(result: Mapping[str, Any]) -> RenderableType:
