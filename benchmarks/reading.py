@@ -6,7 +6,7 @@
 
 A request is what a method asks of one file: 2 clips of 8 frames, 4 apart, at times drawn as in training, with a short side of
 128 pixels, as one array of uint8. Everyone opens the file anew for every request, as a loader does that goes through many
-files, and uses one thread. Contenders take turns.
+files, and uses one thread. Contenders take turns. glibc keeps what is freed, as in a worker of our loader, for all of them.
 
 - floor: libavcodec alone (by PyAV, one thread): the file is opened and the frames without which the wanted ones cannot be had
   are decoded; no picture is converted, scaled or copied. Nothing that uses this decoder can be faster.
@@ -51,6 +51,7 @@ from measuring import (
 )
 
 from reelvec.core import Needs, Stream, StreamNeed
+from reelvec.core.machine import keep_freed_memory
 from reelvec.data.index import Index, VideoRow, index
 from reelvec.data.loader import TrainingPlan
 from reelvec.data.streams import delivered_size, frames_shown, read_clips
@@ -339,6 +340,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given.rounds = given.rounds or (2 if given.quick else 5)
     given.requests = given.requests or (2 if given.quick else 12)
     one_thread()
+    keep_freed_memory()
     described = machine("reelvec", "av", *dict.fromkeys(PEERS.values()))
     readers, left_out = contenders()
     with tempfile.TemporaryDirectory() as folder:
