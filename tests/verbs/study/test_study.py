@@ -5,12 +5,15 @@ from pathlib import Path
 
 import cv2
 import pytest
+import yaml
 
 from reelvec.core import ReelvecError
+from reelvec.data.shapes import make_shapes
 from reelvec.engine.config import merge, parse_settings, read_yaml, validate
 from reelvec.methods import METHODS
-from reelvec.verbs.pretrain import recipe_path
+from reelvec.verbs.pretrain import pretrain, recipe_path
 from reelvec.verbs.study import Arm, Budget, Claim, Study, find_study, list_studies, results_page, run_study
+from reelvec.verbs.study.plan import BUDGETS
 from reelvec.verbs.study.run import run_content
 
 REPOSITORY = Path(__file__).parents[3]
@@ -188,6 +191,18 @@ def test_every_method_has_a_study_of_its_own_claim():
     beside = {arm.method for study in studies for arm in study.arms.values()}
     # SwAV's claim is one that another is compared with: the large-scale study ranks four methods
     assert (studied, beside) == (set(METHODS) - {"rho_simclr", "rho_swav"}, set(METHODS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_the_budget_for_a_gpu_starts_with_every_method(method, tmp_path):
+    """On a CPU: batches of 128, bfloat16 and videos held decoded; its speed and its numbers on a GPU are another matter."""
+    make_shapes(tmp_path / "set", videos=(160, 8), seed=5, truth=False, workers=2)
+    content = run_content("methods", Arm(method), BUDGETS["gpu"])
+    assert content["steps"] == 2000
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**content, "steps": 2}))
+    summary = pretrain(tmp_path / "set/train", method, recipe=tmp_path / "recipe.yaml", out=tmp_path / "run")
+    assert summary["steps"] == 2
 
 
 def test_what_cannot_be_run_is_said(tmp_path):

@@ -49,7 +49,8 @@ def _section(result: Mapping[str, Any]) -> str:
         f"## {result['study']}, {result['data']}",
         "",
         " ".join(filter(None, [result["question"], result.get("note", ""), f"Source: {result['source']}."])),
-        f"`{result['command']}`: {result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}.",
+        f"`{result['command']}`: {result['samples']} videos drawn for training an arm; {'; '.join(result['machines'])}"
+        f"{_effort(result)}.",
         f"Linear probe: {result['probe']}.",
         "",
         "| claim | measure | difference, points | verdict |",
@@ -73,6 +74,12 @@ def compared(claim: Mapping[str, Any]) -> str:
     """Write which arms a claim sets against one another."""
     ours = f"{claim['arm']} − {claim['than']}"
     return f"({ours}) − ({' − '.join(claim['beyond'])})" if claim.get("beyond") else ours
+
+
+def _effort(result: Mapping[str, Any]) -> str:
+    """Say how long all arms with all seeds were trained, one after the other; evaluation comes to it."""
+    seconds = [second for arm in result["arms"].values() for second in arm.get("training_seconds", [])]
+    return f"; {sum(seconds) / 60:.0f} minutes of training on one thread in all" if seconds else ""
 
 
 def _seconds(arm: Mapping[str, Any]) -> str:
