@@ -1,8 +1,9 @@
 """One batch: its files are opened, broken ones replaced, and the clips of all videos put into common tensors."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -73,6 +74,8 @@ class BatchReader:
         self.cache: DecodedCache | None = None
         self.broken: dict[int, str] = {}
         """row and reason"""
+        self.shares = False
+        """whether pictures are put into shared memory at once: in a worker, whose batch goes to another process"""
 
     def read(self, numbers: Sequence[int], announce: Callable[[int], None] = lambda row: None) -> Reading:
         """Read the samples of a batch; `announce` is told the row whose file is about to be opened, and -1 after it."""
@@ -82,7 +85,7 @@ class BatchReader:
         samples = [(number, self._sample(number, announce, failures)) for number in numbers]
         read = [(number, *sample) for number, sample in samples if sample]
         streams = [need.stream for need in self.needs.streams] if read else []
-        padded = {stream: _pad([clips[stream] for *_, clips in read]) for stream in streams}
+        padded = {stream: _pad([clips[stream] for *_, clips in read], self.shares) for stream in streams}
         return Reading(
             frames={stream: frames for stream, (frames, _) in padded.items()},
             sizes={stream: sizes for stream, (_, sizes) in padded.items()},
@@ -130,11 +133,18 @@ def _reason(error: Exception) -> str:
     return error.reason if isinstance(error, DecodeError) else f"{type(error).__name__}: {error}"
 
 
-def _pad(clips: list[np.ndarray]) -> tuple[Tensor, np.ndarray]:
+def _pad(clips: list[np.ndarray], shared: bool) -> tuple[Tensor, np.ndarray]:
     """Stack clips (n c t h w) of different sizes with zeros at the right and bottom; return their sizes (b 2) too."""
     sizes = np.array([clip.shape[-2:] for clip in clips], np.int64)
-    height, width = sizes.max(axis=0)
-    stacked = np.zeros((len(clips), *clips[0].shape[:3], height, width), clips[0].dtype)
-    for place, clip in zip(stacked, clips, strict=True):
+    height, width = sizes.max(axis=0).tolist()
+    shape = (len(clips), *clips[0].shape[:3], height, width)
+    stacked = _shared_zeros(shape, clips[0].dtype) if shared else torch.from_numpy(np.zeros(shape, clips[0].dtype))
+    for place, clip in zip(stacked.numpy(), clips, strict=True):
         place[..., : clip.shape[-2], : clip.shape[-1]] = clip
-    return torch.from_numpy(stacked), sizes
+    return stacked, sizes
+
+
+def _shared_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    """Return zeros in shared memory, as torch's own loader makes them: what travels is then written once."""
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    return torch.from_numpy(np.empty(0, dtype)).set_(storage).view(shape)

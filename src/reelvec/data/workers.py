@@ -266,6 +266,7 @@ def _work(handed_over: _HandedOver, pipe: Connection, reading: Any) -> None:
     try:
         try:
             batches = handed_over.open()
+            batches.shares = True
         except Exception as error:
             pipe.send((None, _picklable(error)))
             return
