@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from lent_ffmpeg import lend_ffmpeg
 from measuring import Row, arguments, finish, machine, moving_frames, one_thread, rate, ratio, table, take_turns, write_video
-from reading import OURS, PEERS, Readers, Request, contenders, needs_of, requests_of
+from reading import OURS, PEERS, Readers, Request, contenders, fastest_of, needs_of, requests_of
 from torch.utils.data import DataLoader, Dataset
 
 from reelvec.data.index import Index, index
@@ -86,7 +86,7 @@ def measure_beside_peers(name: str, videos: Index, samples: int, rounds: int, re
             )
             work[who] = partial(lambda loader: deque(loader, maxlen=0), theirs)
         seconds = take_turns(work, rounds)
-    fastest = min(peers, key=lambda who: sorted(seconds[who])[rounds // 2], default=None)
+    fastest = fastest_of(peers, seconds)
     return {
         "files": name,
         **{who: rate(samples * needs.clips, taken) for who, taken in seconds.items()},

@@ -248,7 +248,7 @@ def measure(name: str, requests: Sequence[Request], readers: Readers, rounds: in
     seconds = take_turns({who: partial(all_of, read) for who, read in readers.items()}, rounds)
     clips = sum(len(request.wanted) for request in requests)
     peers = [who for who in readers if who not in OURS]
-    fastest = min(peers, key=lambda who: sorted(seconds[who])[rounds // 2], default=None)
+    fastest = fastest_of(peers, seconds)
     return {
         "files": name,
         **{who: rate(clips, seconds[who]) for who in readers},
@@ -258,6 +258,11 @@ def measure(name: str, requests: Sequence[Request], readers: Readers, rounds: in
         "yuv over the fastest peer": ratio(seconds[fastest], seconds["reelvec yuv"]) if fastest else None,
         "fastest peer": fastest,
     }
+
+
+def fastest_of(peers: Sequence[str], seconds: dict[str, list[float]]) -> str | None:
+    """Return the peer of the lowest median; None where there is none."""
+    return min(peers, key=lambda who: sorted(seconds[who])[len(seconds[who]) // 2], default=None)
 
 
 def compare(name: str, requests: Sequence[Request], readers: Readers) -> list[Row]:

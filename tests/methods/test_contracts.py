@@ -188,9 +188,9 @@ def test_stored_numbers_of_three_steps_do_not_move(name, small):
     if os.environ.get("REELVEC_STORE_NUMBERS"):
         NUMBERS.write_text(json.dumps({**stored, name: losses}, indent=2, sort_keys=True) + "\n")
     else:
-        # a step makes other roundings of another processor larger: cvrl's third loss is 1.8e-4 of itself off between two
         assert losses[:2] == pytest.approx(stored[name][:2], rel=1e-4)
-        assert losses[2] == pytest.approx(stored[name][2], rel=1e-3)
+        # steps make the roundings of another processor larger: cvrl's third loss is 1.8e-4 of itself off between two
+        assert losses[2] == pytest.approx(stored[name][2], rel=5e-4 if name == "cvrl" else 1e-4)
 
 
 def test_two_processes_are_one_of_twice_the_batch(small, tmp_path, run_two_processes):

@@ -74,18 +74,19 @@ class BatchReader:
         self.cache: DecodedCache | None = None
         self.broken: dict[int, str] = {}
         """row and reason"""
-        self.shares = False
-        """whether pictures are put into shared memory at once: in a worker, whose batch goes to another process"""
 
-    def read(self, numbers: Sequence[int], announce: Callable[[int], None] = lambda row: None) -> Reading:
-        """Read the samples of a batch; `announce` is told the row whose file is about to be opened, and -1 after it."""
+    def read(self, numbers: Sequence[int], announce: Callable[[int], None] = lambda row: None, shared: bool = False) -> Reading:
+        """Read the samples of a batch; `announce` is told the row whose file is about to be opened, and -1 after it.
+
+        With `shared`, pictures are put into shared memory at once: for a batch that goes to another process.
+        """
         if self.cache is None and self.cache_bytes:
             self.cache = DecodedCache(self.cache_bytes)
         failures: list[tuple[int, str]] = []
         samples = [(number, self._sample(number, announce, failures)) for number in numbers]
         read = [(number, *sample) for number, sample in samples if sample]
         streams = [need.stream for need in self.needs.streams] if read else []
-        padded = {stream: _pad([clips[stream] for *_, clips in read], self.shares) for stream in streams}
+        padded = {stream: _pad([clips[stream] for *_, clips in read], shared) for stream in streams}
         return Reading(
             frames={stream: frames for stream, (frames, _) in padded.items()},
             sizes={stream: sizes for stream, (_, sizes) in padded.items()},

@@ -266,7 +266,6 @@ def _work(handed_over: _HandedOver, pipe: Connection, reading: Any) -> None:
     try:
         try:
             batches = handed_over.open()
-            batches.shares = True
         except Exception as error:
             pipe.send((None, _picklable(error)))
             return
@@ -274,7 +273,7 @@ def _work(handed_over: _HandedOver, pipe: Connection, reading: Any) -> None:
             ticket, numbers, broken = pipe.recv()
             batches.broken.update(broken)
             try:
-                pipe.send((ticket, batches.read(numbers, announce)))
+                pipe.send((ticket, batches.read(numbers, announce, shared=True)))
             except (BrokenPipeError, ConnectionResetError):
                 raise
             except Exception as error:
